@@ -1,0 +1,191 @@
+//! Opening a database and routing reads and writes.
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::{Fault, Result};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, SqlxPostgresConnector,
+    SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
+};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::checkpoint::Checkpointer;
+use crate::error::fault;
+use crate::replica::Replica;
+
+/// Where the data lives. Each service has its own file or its own schema in it.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A folder; one file per service.
+    Sqlite { dir: PathBuf },
+    /// A server; one schema per service, named `<prefix>_<service>`.
+    Postgres { url: String, replica: Option<String>, prefix: String },
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Off only for measuring what syncing costs: acknowledged data is then lost at a power cut.
+    pub sync: bool,
+    /// Connections for reading (SQLite) or in all (PostgreSQL).
+    pub connections: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { sync: true, connections: 8 }
+    }
+}
+
+/// How long a caller waits for a connection before it is told that the market is busy.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process (the command line) to finish writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept per connection.
+const STATEMENTS_MAX: usize = 256;
+/// Page cache of one SQLite connection, KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// A write transaction. Dropped without [`Db::commit`], it rolls back.
+pub type Txn = DatabaseTransaction;
+
+/// The database of one service.
+#[derive(Clone)]
+pub struct Db {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    replica: Option<Arc<Replica>>,
+    checkpointer: Option<Arc<Checkpointer>>,
+}
+
+impl Db {
+    /// Opens (and for SQLite creates) the database of `service`.
+    pub async fn open(source: &Source, service: &str, settings: &Settings) -> Result<Self> {
+        match source {
+            Source::Sqlite { dir } => open_sqlite(dir.join(format!("{service}.db")), settings).await,
+            Source::Postgres { url, replica, prefix } => {
+                let schema = format!("{prefix}_{service}");
+                open_postgres(url, replica.as_deref(), &schema, settings).await
+            }
+        }
+    }
+
+    /// For reading. Sees everything this process has committed.
+    pub fn read(&self) -> &DatabaseConnection {
+        match &self.replica {
+            Some(replica) if replica.has_caught_up() => replica.connection(),
+            _ => &self.reader,
+        }
+    }
+
+    /// Begins a write transaction on the primary. On SQLite the writers queue here.
+    pub async fn begin(&self) -> Result<Txn> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.writer.begin_with_options(options).await.map_err(fault)
+    }
+
+    /// Commits: when this returns, the data is durable.
+    pub async fn commit(&self, txn: Txn) -> Result<()> {
+        txn.commit().await.map_err(fault)?;
+        if let Some(replica) = &self.replica {
+            replica.wrote(&self.writer).await?;
+        }
+        Ok(())
+    }
+
+    pub fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// Several processes may decide on the same rows.
+    pub fn is_shared(&self) -> bool {
+        self.backend() == DbBackend::Postgres
+    }
+
+    pub(crate) fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Closes all connections, after what runs has finished; SQLite folds its log into the file.
+    pub async fn close(self) -> Result<()> {
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.stop().await;
+        }
+        self.reader.close_by_ref().await.map_err(fault)?;
+        self.writer.close_by_ref().await.map_err(fault)
+    }
+}
+
+async fn open_sqlite(path: PathBuf, settings: &Settings) -> Result<Db> {
+    let shown = path.display().to_string();
+    let cannot = |e: sqlx::Error| Fault::internal(format!("cannot open {shown}: {e}"));
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(if settings.sync { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(STATEMENTS_MAX)
+        .pragma("temp_store", "MEMORY")
+        .pragma("cache_size", (-CACHE_KIB).to_string())
+        // Checkpoints are run by `Checkpointer`, not inside somebody's commit.
+        .pragma("wal_autocheckpoint", "0");
+    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+    let writer = pool(1).connect_with(options.clone()).await.map_err(cannot)?;
+    let reader = pool(settings.connections.max(1))
+        .connect_with(options.clone().read_only(true).create_if_missing(false))
+        .await
+        .map_err(cannot)?;
+    let checkpointer = Checkpointer::start(&path, &options, writer.clone()).await.map_err(cannot)?;
+    Ok(Db {
+        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        replica: None,
+        checkpointer: Some(Arc::new(checkpointer)),
+    })
+}
+
+async fn open_postgres(url: &str, replica: Option<&str>, schema: &str, settings: &Settings) -> Result<Db> {
+    // Not shown in errors: a URL holds a password.
+    let cannot = |e: sqlx::Error| Fault::internal(format!("cannot reach PostgreSQL: {e}"));
+    let connect = |url: &str, connections: u32| {
+        let sync = if settings.sync { "on" } else { "off" };
+        let options = PgConnectOptions::from_str(url)
+            .map_err(cannot)?
+            .statement_cache_capacity(STATEMENTS_MAX)
+            .options([("search_path", schema), ("synchronous_commit", sync)]);
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok::<_, Fault>(pool.connect_lazy_with(options))
+    };
+    let primary = connect(url, settings.connections.max(2))?;
+    let create = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"");
+    let created = sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&primary).await;
+    // Two processes that start together may both find the schema missing; one of them then loses.
+    if let Err(e) = created.map(|_| ()).or_else(ignore_duplicate) {
+        return Err(cannot(e));
+    }
+    let writer = SqlxPostgresConnector::from_sqlx_postgres_pool(primary);
+    let replica = match replica {
+        Some(url) => {
+            let pool = connect(url, settings.connections.max(2))?;
+            Some(Arc::new(Replica::start(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))))
+        }
+        None => None,
+    };
+    Ok(Db { reader: writer.clone(), writer, replica, checkpointer: None })
+}
+
+fn ignore_duplicate(e: sqlx::Error) -> Result<(), sqlx::Error> {
+    let code = e.as_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+    match code.as_deref() {
+        Some("23505" | "42P06") => Ok(()),
+        _ => Err(e),
+    }
+}
