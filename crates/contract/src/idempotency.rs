@@ -1,12 +1,14 @@
 //! Idempotency keys: the client names its request, and gets one result for it however often it asks.
 
+use std::sync::Arc;
+
 use kit::{Code, Fault, Result};
 use serde::{Deserialize, Serialize};
 
 /// 1–300 visible ASCII characters, chosen by the client. Scope: member + operation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct IdempotencyKey(String);
+pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
     pub const CHARS_MAX: usize = 300;
@@ -15,7 +17,7 @@ impl IdempotencyKey {
     pub fn parse(text: &str) -> Result<Self> {
         let good = (1..=Self::CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         match good {
-            true => Ok(Self(text.to_owned())),
+            true => Ok(Self(text.into())),
             false => Err(Fault::new(Code::IdempotencyKeyMissing)),
         }
     }

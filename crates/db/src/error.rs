@@ -24,6 +24,24 @@ pub fn is_outage(e: &DbErr) -> bool {
     }
 }
 
+/// Whether a failed commit surely left nothing behind.
+///
+/// SQLite reports a full disk (13) and a lock (5) before the commit record is written; a failed sync (10) leaves its
+/// fate open. PostgreSQL that answers a COMMIT with an error has rolled back; one that does not answer may have not.
+pub(crate) fn is_rolled_back(e: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e))) = e else {
+        return false;
+    };
+    let Some(code) = e.as_database_error().and_then(|e| e.code()) else {
+        return false;
+    };
+    match code.parse::<i64>() {
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 13),
+        // 08: connection exceptions; 57P01 and its kin end the session, perhaps after the commit.
+        _ => !code.starts_with("08") && !code.starts_with("57"),
+    }
+}
+
 /// SQLite primary or extended result codes, PostgreSQL SQLSTATEs.
 fn is_outage_code(code: &str) -> bool {
     match code.parse::<i64>() {
@@ -50,5 +68,15 @@ pub fn unique_violation(e: &DbErr, table: &str, columns: &[&str]) -> bool {
             let listed: Vec<String> = columns.iter().map(|column| format!("{table}.{column}")).collect();
             e.message().ends_with(&format!("failed: {}", listed.join(", ")))
         }
+    }
+}
+
+/// Whether `e` says that a row names another that is not there, or that is named by others and cannot go.
+pub fn foreign_key_violation(e: &DbErr) -> bool {
+    match e {
+        DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => {
+            e.as_database_error().is_some_and(|e| e.is_foreign_key_violation())
+        }
+        _ => false,
     }
 }

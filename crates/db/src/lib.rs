@@ -15,9 +15,9 @@ mod open;
 mod replica;
 mod rows;
 
-pub use error::{fault, is_outage, unique_violation};
+pub use error::{fault, foreign_key_violation, is_outage, unique_violation};
 pub use migrate::{Migration, migrate, migrations};
-pub use open::{Db, Settings, Source, Txn};
+pub use open::{Commit, Db, Settings, Source, Txn, snapshot_read};
 pub use rows::{Rows, statement};
 
 pub use sea_orm;

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use kit::{Fault, Result};
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, SqlxPostgresConnector,
+    AccessMode, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, SqliteTransactionMode, SqlxPostgresConnector,
     SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::checkpoint::Checkpointer;
-use crate::error::fault;
+use crate::error::{fault, is_rolled_back};
 use crate::replica::Replica;
 
 /// Where the data lives. Each service has its own file or its own schema in it.
@@ -51,6 +51,17 @@ const CACHE_KIB: i64 = 16 * 1024;
 
 /// A write transaction. Dropped without [`Db::commit`], it rolls back.
 pub type Txn = DatabaseTransaction;
+
+/// How a commit ended.
+#[derive(Debug)]
+pub enum Commit {
+    /// Durable.
+    Done,
+    /// The database said that nothing was kept: disk full, conflict.
+    NotDone(Fault),
+    /// A sync that failed, a connection lost before the answer: it may have happened or not.
+    Unknown(Fault),
+}
 
 /// The database of one service.
 #[derive(Clone)]
@@ -92,11 +103,24 @@ impl Db {
 
     /// Commits: when this returns, the data is durable.
     pub async fn commit(&self, txn: Txn) -> Result<()> {
-        txn.commit().await.map_err(fault)?;
-        if let Some(replica) = &self.replica {
-            replica.wrote(&self.writer).await?;
+        match self.commit_or_tell(txn).await {
+            Commit::Done => Ok(()),
+            Commit::NotDone(fault) | Commit::Unknown(fault) => Err(fault),
         }
-        Ok(())
+    }
+
+    /// Commits, and tells a commit that surely did not happen from one whose outcome is not known.
+    pub async fn commit_or_tell(&self, txn: Txn) -> Commit {
+        match txn.commit().await {
+            Ok(()) => {
+                if let Some(replica) = &self.replica {
+                    replica.wrote(&self.writer).await;
+                }
+                Commit::Done
+            }
+            Err(e) if is_rolled_back(&e) => Commit::NotDone(fault(e)),
+            Err(e) => Commit::Unknown(fault(e)),
+        }
     }
 
     pub fn backend(&self) -> DbBackend {
@@ -180,6 +204,15 @@ async fn open_postgres(url: &str, replica: Option<&str>, schema: &str, settings:
         None => None,
     };
     Ok(Db { reader: writer.clone(), writer, replica, checkpointer: None })
+}
+
+/// Options of a transaction that sees one state of the database from its first statement to its last.
+pub fn snapshot_read() -> TransactionOptions {
+    TransactionOptions {
+        isolation_level: Some(IsolationLevel::RepeatableRead),
+        access_mode: Some(AccessMode::ReadOnly),
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
+    }
 }
 
 fn ignore_duplicate(e: sqlx::Error) -> Result<(), sqlx::Error> {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use kit::Result;
-use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use crate::error::fault;
 
@@ -22,6 +22,7 @@ const CHUNKS: [usize; 4] = [128, 32, 8, 1];
 
 /// Rows to be bound into a statement that has `{rows}` where a list of them goes, as in
 /// `INSERT INTO t (a, b) VALUES {rows}` or `WITH v (a, b) AS (VALUES {rows}) UPDATE …`.
+/// `{lock t}` becomes `FOR UPDATE OF t` where several processes write; SQLite has one writer and needs none.
 pub struct Rows<const COLUMNS: usize> {
     values: Vec<Value>,
 }
@@ -68,6 +69,7 @@ impl<const COLUMNS: usize> Rows<COLUMNS> {
     }
 
     fn statements(self, connection: &impl ConnectionTrait, sql: &str) -> Vec<Statement> {
+        let sql = with_locks(connection.get_database_backend(), sql);
         let mut statements = Vec::new();
         let mut rest = self.len();
         let mut values = self.values.into_iter();
@@ -79,6 +81,17 @@ impl<const COLUMNS: usize> Rows<COLUMNS> {
             }
         }
         statements
+    }
+}
+
+fn with_locks(backend: DbBackend, sql: &str) -> String {
+    let Some((before, rest)) = sql.split_once("{lock ") else {
+        return sql.to_owned();
+    };
+    let (table, after) = rest.split_once('}').unwrap_or((rest, ""));
+    match backend {
+        DbBackend::Sqlite => format!("{before}{after}"),
+        _ => format!("{before}FOR UPDATE OF {table}{after}"),
     }
 }
 

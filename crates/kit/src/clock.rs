@@ -28,7 +28,7 @@ impl Millis {
     }
 
     /// The market day this instant falls on, as days since 1970-01-01 in the market's zone.
-    pub fn market_day(self, zone: &jiff::tz::TimeZone) -> i64 {
+    pub fn market_day(self, zone: &Zone) -> i64 {
         let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let offset_s = i64::from(zone.to_offset(at).seconds());
         (self.0 + offset_s * 1000).div_euclid(86_400_000)
@@ -72,6 +72,14 @@ impl utoipa::PartialSchema for Millis {
 
 impl utoipa::ToSchema for Millis {}
 
+/// The market's time zone.
+pub type Zone = jiff::tz::TimeZone;
+
+/// A zone by its IANA name, such as `Asia/Seoul`.
+pub fn zone(name: &str) -> Option<Zone> {
+    jiff::tz::TimeZone::get(name).ok()
+}
+
 /// Where the market reads the time.
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Millis;
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn market_day_changes_at_midnight_in_seoul() {
-        let zone = jiff::tz::TimeZone::get("Asia/Seoul").expect("zone is bundled");
+        let zone = zone("Asia/Seoul").expect("zone");
         let last: Millis = serde_json::from_str("\"2026-01-31T14:59:59.999Z\"").expect("time");
         assert_eq!(last.market_day(&zone) + 1, last.plus_ms(1).market_day(&zone));
     }
