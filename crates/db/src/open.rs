@@ -1,14 +1,14 @@
 //! Opening a database and routing reads and writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::{Fault, Result};
+use kit::{Code, Fault, Result};
 use sea_orm::{
-    AccessMode, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, SqliteTransactionMode, SqlxPostgresConnector,
-    SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
+    AccessMode, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, SqliteTransactionMode,
+    SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -44,6 +44,8 @@ impl Default for Settings {
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process (the command line) to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of somebody who only looks.
+const LOOKERS_MAX: u32 = 2;
 /// Prepared statements kept per connection.
 const STATEMENTS_MAX: usize = 256;
 /// Page cache of one SQLite connection, KiB.
@@ -82,6 +84,16 @@ impl Db {
                 open_postgres(url, replica.as_deref(), &schema, settings).await
             }
         }
+    }
+
+    /// Opens the database of `service` for looking only, beside a market that may be running: nothing is created and
+    /// nothing can be written. Errors: `not_found` when there is none.
+    pub async fn open_read_only(source: &Source, service: &str) -> Result<Self> {
+        let reader = match source {
+            Source::Sqlite { dir } => look_into_sqlite(&dir.join(format!("{service}.db"))).await?,
+            Source::Postgres { url, prefix, .. } => look_into_postgres(url, &format!("{prefix}_{service}")).await?,
+        };
+        Ok(Self { writer: reader.clone(), reader, replica: None, checkpointer: None })
     }
 
     /// For reading. Sees everything this process has committed.
@@ -174,6 +186,31 @@ async fn open_sqlite(path: PathBuf, settings: &Settings) -> Result<Db> {
         replica: None,
         checkpointer: Some(Arc::new(checkpointer)),
     })
+}
+
+async fn look_into_sqlite(path: &Path) -> Result<DatabaseConnection> {
+    let shown = path.display();
+    if !path.exists() {
+        return Err(Fault::new(Code::NotFound).context(format!("there is no {shown}")));
+    }
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let pool = SqlitePoolOptions::new().max_connections(LOOKERS_MAX).connect_with(options).await;
+    let pool = pool.map_err(|e| Fault::internal(format!("cannot open {shown}: {e}")))?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+async fn look_into_postgres(url: &str, schema: &str) -> Result<DatabaseConnection> {
+    let cannot = |e: sqlx::Error| Fault::internal(format!("cannot reach PostgreSQL: {e}"));
+    let options = PgConnectOptions::from_str(url)
+        .map_err(cannot)?
+        .options([("search_path", schema), ("default_transaction_read_only", "on")]);
+    let pool = PgPoolOptions::new().max_connections(LOOKERS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = pool.connect_with(options).await.map_err(cannot)?;
+    let found = sqlx::query("SELECT 1 FROM pg_namespace WHERE nspname = $1").bind(schema).fetch_optional(&pool).await;
+    match found.map_err(cannot)? {
+        Some(_) => Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)),
+        None => Err(Fault::new(Code::NotFound).context(format!("there is no schema {schema}"))),
+    }
 }
 
 async fn open_postgres(url: &str, replica: Option<&str>, schema: &str, settings: &Settings) -> Result<Db> {

@@ -69,13 +69,14 @@ impl<const COLUMNS: usize> Rows<COLUMNS> {
     }
 
     fn statements(self, connection: &impl ConnectionTrait, sql: &str) -> Vec<Statement> {
-        let sql = with_locks(connection.get_database_backend(), sql);
+        let backend = connection.get_database_backend();
+        let sql = with_locks(backend, sql);
         let mut statements = Vec::new();
         let mut rest = self.len();
         let mut values = self.values.into_iter();
         for chunk in CHUNKS {
             while rest >= chunk {
-                let text = sql.replacen("{rows}", &placeholders(COLUMNS, chunk), 1);
+                let text = sql.replacen("{rows}", &placeholders(backend, COLUMNS, chunk), 1);
                 statements.push(statement(connection, text, values.by_ref().take(chunk * COLUMNS)));
                 rest -= chunk;
             }
@@ -96,14 +97,18 @@ fn with_locks(backend: DbBackend, sql: &str) -> String {
 }
 
 /// `($1,$2),($3,$4)` for two columns and two rows.
-fn placeholders(columns: usize, rows: usize) -> String {
+fn placeholders(backend: DbBackend, columns: usize, rows: usize) -> String {
     let mut text = String::with_capacity(rows * columns * 6);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ",(" });
         for column in 0..columns {
-            let comma = if column == 0 { "" } else { "," };
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{comma}${}", row * columns + column + 1);
+            text.push_str(if column == 0 { "" } else { "," });
+            match backend {
+                // SQLite looks each named parameter up in a list: a thousand of them would cost more than the rows.
+                DbBackend::Sqlite => text.push('?'),
+                // Writing to a String cannot fail.
+                _ => drop(write!(text, "${}", row * columns + column + 1)),
+            }
         }
         text.push(')');
     }
@@ -116,8 +121,8 @@ mod tests {
 
     #[test]
     fn placeholders_count_on() {
-        assert_eq!(placeholders(2, 2), "($1,$2),($3,$4)");
-        assert_eq!(placeholders(1, 1), "($1)");
+        assert_eq!(placeholders(DbBackend::Postgres, 2, 2), "($1,$2),($3,$4)");
+        assert_eq!(placeholders(DbBackend::Sqlite, 2, 2), "(?,?),(?,?)");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use db::sea_orm::{ConnectionTrait, QueryResult, TransactionTrait as _};
 use db::{Db, fault, statement};
-use kit::audit::{BREACHES_MAX, Check};
 use kit::Result;
+use kit::audit::{BREACHES_MAX, Check};
 use uuid::Uuid;
 
 /// A rule and the query that finds what breaks it: each row found is one breach, told by an id or a text in one column.

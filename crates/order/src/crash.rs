@@ -13,8 +13,13 @@ macro_rules! crash_point {
 pub(crate) use crash_point;
 
 /// Every point, for the test that dies at each of them.
-pub const POINTS: [&str; 5] =
-    ["intake.before_begin", "intake.after_begin", "intake.before_commit", "intake.after_commit", "intake.before_answer"];
+pub const POINTS: [&str; 5] = [
+    "intake.before_begin",
+    "intake.after_begin",
+    "intake.before_commit",
+    "intake.after_commit",
+    "intake.before_answer",
+];
 
 /// Dies as a power cut would have it: no destructor runs, no buffer is flushed.
 #[cfg(feature = "failpoints")]

@@ -247,8 +247,12 @@ impl Order for Service {
     async fn create_sale(&self, ctx: &Ctx, request: CreateSale) -> Result<Once<Sale>> {
         let now = self.clock.now();
         check_sale(&request, now)?;
-        let claim =
-            record_of(request.seller, Operation::CreateSale, &request.key, fingerprint(&(request.store, &request.body)));
+        let claim = record_of(
+            request.seller,
+            Operation::CreateSale,
+            &request.key,
+            fingerprint(&(request.store, &request.body)),
+        );
         let txn = self.db.begin().await?;
         if let Some(answer) = db::idempotency::find(&txn, &claim).await? {
             return Ok(Once::again(answer));

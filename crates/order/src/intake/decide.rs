@@ -169,11 +169,7 @@ fn total_of(rules: &Rules<'_>, lines: &[NewLine]) -> Result<Money> {
 }
 
 /// No line takes its member over a limit, counting all lines of this order. Gives what the order uses.
-fn check_limits(
-    snapshot: &Snapshot,
-    member: MemberId,
-    lines: &[NewLine],
-) -> Result<BTreeMap<AllowanceKey, Used>> {
+fn check_limits(snapshot: &Snapshot, member: MemberId, lines: &[NewLine]) -> Result<BTreeMap<AllowanceKey, Used>> {
     let mut taken = BTreeMap::<AllowanceKey, Used>::new();
     for (index, line) in lines.iter().enumerate() {
         let (Some(limit), Some(day)) = (line.stock.limit, line.allowance_day) else { continue };
@@ -315,7 +311,9 @@ fn begin_payment(
             Ok(answer(rules, &running, false))
         }
         (OrderState::Expired, _) => Err(Code::HoldEnded.into()),
-        (state @ (OrderState::Paid | OrderState::Cancelled), _) => Err(Fault::new(Code::IllegalMove).fact("state", state)),
+        (state @ (OrderState::Paid | OrderState::Cancelled), _) => {
+            Err(Fault::new(Code::IllegalMove).fact("state", state))
+        }
     }
 }
 

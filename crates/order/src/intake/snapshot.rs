@@ -222,11 +222,7 @@ async fn read_records(txn: &Txn, jobs: &[&Job]) -> Result<AHashMap<Scope, Record
 }
 
 /// The orders that are moved, and those whose first answer is asked for again.
-async fn read_orders(
-    txn: &Txn,
-    jobs: &[&Job],
-    records: &AHashMap<Scope, Record>,
-) -> Result<AHashMap<OrderId, Found>> {
+async fn read_orders(txn: &Txn, jobs: &[&Job], records: &AHashMap<Scope, Record>) -> Result<AHashMap<OrderId, Found>> {
     let moved = jobs.iter().filter_map(|job| match job {
         Job::Move(moved) => Some(moved.order),
         Job::Place(_) => None,

@@ -33,13 +33,7 @@ struct Happened<'a> {
 }
 
 /// Writes `effects` in the transaction.
-pub async fn write(
-    txn: &Txn,
-    ids: &dyn Ids,
-    batch: &[Ticket],
-    effects: &Effects,
-    now: Millis,
-) -> Result<Written> {
+pub async fn write(txn: &Txn, ids: &dyn Ids, batch: &[Ticket], effects: &Effects, now: Millis) -> Result<Written> {
     let kept = write_records(txn, effects, now).await?
         && write_stock(txn, effects).await?
         && write_allowances(txn, effects).await?

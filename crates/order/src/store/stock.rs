@@ -111,14 +111,8 @@ pub async fn change(
     let sql = "UPDATE stock SET available = available + $3, supplied = supplied + $4, written_off = written_off + $5
         WHERE option_id = $1 AND seller_id = $2 AND sale_id = $6 AND available + $3 >= 0";
     let (added, taken) = (difference.max(0), (-difference).max(0));
-    let values: [Value; 6] = [
-        option.0.into(),
-        seller.0.into(),
-        difference.into(),
-        added.into(),
-        taken.into(),
-        Uuid::nil().into(),
-    ];
+    let values: [Value; 6] =
+        [option.0.into(), seller.0.into(), difference.into(), added.into(), taken.into(), Uuid::nil().into()];
     one_row(connection, sql, values).await
 }
 
@@ -132,8 +126,7 @@ pub async fn take_from_shelf(
 ) -> Result<bool> {
     let sql = "UPDATE stock SET available = available - $4, supplied = supplied - $4
         WHERE option_id = $1 AND seller_id = $2 AND store_id = $3 AND sale_id = $5 AND available >= $4";
-    let values: [Value; 5] =
-        [option.0.into(), seller.0.into(), store.0.into(), quantity.into(), Uuid::nil().into()];
+    let values: [Value; 5] = [option.0.into(), seller.0.into(), store.0.into(), quantity.into(), Uuid::nil().into()];
     one_row(connection, sql, values).await
 }
 

@@ -71,7 +71,10 @@ async fn all_lines_or_none() {
         let refused = market.buy(member(), "a", &[(plenty, 2), (scarce, 2)]).await.expect_err("too few");
         assert_eq!((refused.code, refused.facts.expect("facts")["line"].clone()), (Code::SoldOut, 1.into()));
         // Two lines of one option count together.
-        assert_eq!(market.buy(member(), "b", &[(scarce, 1), (scarce, 1)]).await.expect_err("too few").code, Code::SoldOut);
+        assert_eq!(
+            market.buy(member(), "b", &[(scarce, 1), (scarce, 1)]).await.expect_err("too few").code,
+            Code::SoldOut
+        );
         assert_eq!(market.stock(plenty).await.available, 10);
         market.buy(member(), "c", &[(plenty, 2), (scarce, 1)]).await.expect("placed");
         assert_eq!((market.stock(plenty).await.available, market.stock(scarce).await.available), (8, 0));

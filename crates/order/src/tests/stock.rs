@@ -10,12 +10,7 @@ use kit::id::OptionId;
 use super::harness::{Market, key, markets, member};
 use crate::service::Settings;
 
-async fn change(
-    market: &Market,
-    option: OptionId,
-    name: &str,
-    difference: i64,
-) -> kit::Result<contract::order::Stock> {
+async fn change(market: &Market, option: OptionId, name: &str, difference: i64) -> kit::Result<contract::order::Stock> {
     let body = ChangeStockBody { difference, reason: StockReason::Correction, note: "counted".into() };
     let request = ChangeStock { seller: market.seller, option, key: key(name), body };
     market.service.change_stock(&market.ctx, request).await.map(|once| once.answer)
@@ -111,8 +106,11 @@ async fn the_audit_sees_falsified_rows() {
         ("I3", "DELETE FROM orders"),
         ("I4", "DELETE FROM orders"),
         ("I8", "UPDATE line SET state = 'paid'"),
-        ("I9", "INSERT INTO idempotency SELECT member_id, operation, 'twin', fingerprint, subject_id, answer, \
-                created_at_ms FROM idempotency WHERE operation = 1"),
+        (
+            "I9",
+            "INSERT INTO idempotency SELECT member_id, operation, 'twin', fingerprint, subject_id, answer, \
+                created_at_ms FROM idempotency WHERE operation = 1",
+        ),
         ("I10", "UPDATE allowance SET used = 0"),
         ("I12", "UPDATE orders SET hold_ended_at_ms = 1"),
     ];
