@@ -47,9 +47,8 @@ pub async fn write(txn: &Txn, ids: &dyn Ids, batch: &[Ticket], effects: &Effects
         .iter()
         .filter_map(|(job, event)| Some(Happened { event, request_id: &batch.get(*job)?.ctx.request_id }))
         .collect();
-    match batch.first() {
-        Some(first) => bus::append(txn, ids, &first.ctx, topic::ORDER, &happened, now).await?,
-        None => {}
+    if let Some(first) = batch.first() {
+        bus::append(txn, ids, &first.ctx, topic::ORDER, &happened, now).await?;
     }
     Ok(Written::All)
 }

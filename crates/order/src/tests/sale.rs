@@ -55,17 +55,21 @@ async fn what_a_sale_did_not_sell_goes_back_to_the_shelf() {
         market.clock.advance_ms(HOUR_MS);
         let late = market.place(member(), "b", vec![line(option, 1, Some(drop.id))], 700).await.expect_err("late");
         assert_eq!(late.code, Code::SaleNotOpen);
-        // The hold expires with the moved clock, and its unit follows the others.
-        for _ in 0..100 {
-            let stock = market.stock(option).await;
-            if (stock.available, stock.set_aside, stock.held) == (10, 0, 0) {
-                market.close().await;
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        panic!("left-overs did not return: {:?}", market.stock(option).await);
+        left_overs_returned(&market, option).await;
+        market.close().await;
     }
+}
+
+/// The hold expires with the moved clock, and its unit follows the others.
+async fn left_overs_returned(market: &Market, option: OptionId) {
+    for _ in 0..100 {
+        let stock = market.stock(option).await;
+        if (stock.available, stock.set_aside, stock.held) == (10, 0, 0) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("left-overs did not return: {:?}", market.stock(option).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
