@@ -29,6 +29,8 @@ rpc::service! {
         /// Errors: `not_found`; hidden items are only shown to their seller.
         fn item(GetItem) -> Item;
         fn list_items(ListItems) -> Page<ItemSummary>;
+        /// All items of the seller's own store by name, hidden ones and those off sale too. Errors: `not_found`.
+        fn list_own_items(ListOwnItems) -> Page<Item>;
         /// The whole tree, parents before children.
         fn list_categories(()) -> Vec<Category>;
         /// Errors: `invalid_fields` (`/name` `taken`, `/parent_id` `unknown`).
@@ -52,7 +54,7 @@ pub struct StoreBody {
     #[garde(custom(check::name_100))]
     #[schema(example = "장터상회", min_length = 1, max_length = 100)]
     pub name: String,
-    #[garde(length(chars, max = 2000))]
+    #[garde(length(chars, max = 2000), custom(check::no_nul))]
     #[serde(default)]
     #[schema(example = "시장에서 바로 보냅니다", max_length = 2000)]
     pub description: String,
@@ -94,8 +96,11 @@ pub struct Store {
 #[into_params(parameter_in = Query)]
 pub struct ListStores {
     /// Only names that contain this.
-    #[garde(length(chars, max = 100))]
+    #[garde(length(chars, max = 100), inner(custom(check::no_nul)))]
     pub name: Option<String>,
+    /// Only stores of this seller.
+    #[garde(skip)]
+    pub seller: Option<MemberId>,
     #[garde(skip)]
     #[param(value_type = Option<String>)]
     #[schema(value_type = Option<String>)]
@@ -142,7 +147,7 @@ pub struct ItemBody {
     #[schema(example = "햇사과", min_length = 1, max_length = 100)]
     pub name: String,
     /// Markdown.
-    #[garde(length(chars, max = 20_000))]
+    #[garde(length(chars, max = 20_000), custom(check::no_nul))]
     #[serde(default)]
     #[schema(max_length = 20000)]
     pub description: String,
@@ -263,6 +268,25 @@ pub struct ListItems {
     #[garde(skip)]
     #[serde(default)]
     pub sort: ItemSort,
+    #[garde(skip)]
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
+    pub cursor: Option<Cursor>,
+    #[garde(range(min = 1, max = 100))]
+    pub size: Option<usize>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListOwnItems {
+    pub seller: MemberId,
+    pub store: StoreId,
+    pub query: OwnItemsQuery,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OwnItemsQuery {
     #[garde(skip)]
     #[param(value_type = Option<String>)]
     #[schema(value_type = Option<String>)]

@@ -11,5 +11,6 @@ pub mod member;
 pub mod order;
 pub mod payment;
 
+pub use check::valid;
 pub use event::Event;
 pub use idempotency::IdempotencyKey;

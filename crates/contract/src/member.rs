@@ -173,23 +173,34 @@ pub struct Keys {
 }
 
 /// A person to be created without a sign-up.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 pub struct Person {
+    #[garde(custom(check::email))]
     pub email: Personal,
+    #[garde(custom(check::person_name))]
     pub name: Personal,
+    #[garde(inner(custom(check::phone)))]
     pub phone: Option<Personal>,
+    #[garde(inner(custom(check::name_100)))]
     pub business_name: Option<String>,
     /// Without one, nobody can log in until it is reset.
+    #[garde(inner(custom(check::password)))]
     pub password: Option<Secret>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 pub struct Enroll {
+    #[garde(skip)]
     pub role: Role,
+    #[garde(length(max = PEOPLE_MAX), dive)]
     pub people: Vec<Person>,
     /// Also open a session for each and hand out its access token.
+    #[garde(skip)]
     pub tokens: bool,
 }
+
+/// People enrolled by one call: all of them or, if something is wrong with one, none.
+pub const PEOPLE_MAX: usize = 10_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Enrolled {
@@ -207,6 +218,12 @@ pub struct Mail {
     pub subject: String,
     pub text: Personal,
     pub sent_at: Millis,
+}
+
+/// Where the shared memory keeps that a session was ended while access tokens of it may still be alive. The member
+/// service sets it (any value) for the life of an access token; whoever takes such tokens looks it up.
+pub fn revoked_key(session: SessionId) -> String {
+    format!("revoked/{}", session.0.simple())
 }
 
 /// Case-folded, trimmed: the form in which e-mail addresses are compared.
