@@ -3,6 +3,7 @@
 pub(crate) mod landing;
 pub(crate) mod mailbox;
 pub(crate) mod reference;
+pub(crate) mod verify;
 
 use kit::Lang;
 use maud::{DOCTYPE, Markup, html};

@@ -71,11 +71,11 @@ pub(crate) fn router(settings: &Settings) -> Router<Shared> {
         documented = documented.merge(rehearsal());
     }
     let (mut router, _) = documented.split_for_parts();
-    for (path, page) in page::always() {
+    for (_, path, page) in page::always() {
         router = router.route(path, page);
     }
     if settings.mailbox {
-        for (path, page) in page::mailbox() {
+        for (_, path, page) in page::mailbox() {
             router = router.route(path, page);
         }
     }
@@ -93,6 +93,6 @@ pub(crate) fn all() -> Vec<(Method, String)> {
         .flat_map(|(path, item)| openapi::methods(&item).into_iter().map(move |method| (method, path.clone())))
         .collect();
     let pages = page::always().into_iter().chain(page::mailbox());
-    routes.extend(pages.map(|(path, _)| (Method::GET, path.to_owned())));
+    routes.extend(pages.map(|(method, path, _)| (method, path.to_owned())));
     routes
 }

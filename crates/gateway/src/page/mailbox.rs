@@ -19,7 +19,11 @@ pub(crate) fn render(lang: Lang, mails: &[Mail]) -> Markup {
             article {
                 h2 { (mail.subject) }
                 p.soft { (mail.to.expose()) " · " (mail.sent_at) }
-                pre { (mail.text.expose()) }
+                pre {
+                    @for word in mail.text.expose().split_inclusive(char::is_whitespace) {
+                        @if word.starts_with("http") { a href=(word.trim_end()) { (word) } } @else { (word) }
+                    }
+                }
             }
         }
     };

@@ -2,37 +2,44 @@
 
 use std::sync::atomic::Ordering;
 
-use axum::extract::State;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
-use contract::member::Mail;
+use axum::routing::{MethodRouter, get, post};
+use contract::member::{Mail, VerifyEmail};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use kit::{Code, Fault, Lang};
 use maud::Markup;
 use serde::Serialize;
 
 use crate::app::Shared;
 use crate::call::Public;
+use crate::input::Ask;
 use crate::page;
 use crate::problem::{Answer, tag};
 use crate::reply::Found;
 
+/// A page that the API document does not list.
+type Page = (Method, &'static str, MethodRouter<Shared>);
+
 /// Pages that are always there.
-pub(crate) fn always() -> [(&'static str, MethodRouter<Shared>); 6] {
+pub(crate) fn always() -> [Page; 8] {
     [
-        ("/", get(landing)),
-        ("/docs", get(reference)),
-        ("/style.css", get(style)),
-        ("/openapi.json", get(openapi)),
-        ("/healthz", get(alive)),
-        ("/readyz", get(ready)),
+        (Method::GET, "/", get(landing)),
+        (Method::GET, "/docs", get(reference)),
+        (Method::GET, "/style.css", get(style)),
+        (Method::GET, "/openapi.json", get(openapi)),
+        (Method::GET, "/healthz", get(alive)),
+        (Method::GET, "/readyz", get(ready)),
+        (Method::GET, "/verify", get(ask_to_verify)),
+        (Method::POST, "/verify", post(verify)),
     ]
 }
 
 /// The page that stands in for an SMTP server.
-pub(crate) fn mailbox() -> [(&'static str, MethodRouter<Shared>); 1] {
-    [("/dev/mail", get(mail))]
+pub(crate) fn mailbox() -> [Page; 1] {
+    [(Method::GET, "/dev/mail", get(mail))]
 }
 
 async fn landing(public: Public, State(app): State<Shared>) -> Answer<Response> {
@@ -72,6 +79,27 @@ async fn ready(_: Public, State(app): State<Shared>) -> Answer<Found<Health>> {
         true => Ok(Found(Health { status: "ready" })),
         false => Err(Fault::new(Code::Unavailable).into()),
     }
+}
+
+async fn ask_to_verify(public: Public, Ask(wanted): Ask<VerifyEmail>) -> Answer<Response> {
+    let lang = public.ctx().lang;
+    Ok(html(lang, page::verify::ask(lang, &wanted.token)))
+}
+
+async fn verify(
+    public: Public,
+    State(app): State<Shared>,
+    form: Result<Form<VerifyEmail>, FormRejection>,
+) -> Answer<Response> {
+    let lang = public.ctx().lang;
+    let Form(wanted) = form.map_err(|_| Fault::new(Code::BadVerificationToken))?;
+    Ok(match app.member.verify_email(public.ctx(), wanted).await {
+        Ok(()) => html(lang, page::verify::done(lang)),
+        Err(fault) if fault.code == Code::BadVerificationToken => {
+            (StatusCode::UNPROCESSABLE_ENTITY, html(lang, page::verify::refused(lang, &fault))).into_response()
+        }
+        Err(fault) => return Err(fault.into()),
+    })
 }
 
 #[derive(Serialize)]
