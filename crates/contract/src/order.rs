@@ -6,6 +6,7 @@ use kit::{Cursor, Millis, Money, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::check;
 use crate::idempotency::{IdempotencyKey, Once};
 
 rpc::service! {
@@ -282,7 +283,7 @@ pub struct ChangeStockBody {
     pub difference: i64,
     #[garde(skip)]
     pub reason: StockReason,
-    #[garde(length(chars, max = 200))]
+    #[garde(length(chars, max = 200), custom(check::no_nul))]
     #[serde(default)]
     #[schema(max_length = 200)]
     pub note: String,
@@ -356,7 +357,7 @@ pub struct SaleLineBody {
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SaleBody {
-    #[garde(length(chars, min = 1, max = 100))]
+    #[garde(custom(check::name_100))]
     #[schema(example = "오늘의 드롭", min_length = 1, max_length = 100)]
     pub name: String,
     #[garde(skip)]

@@ -6,6 +6,7 @@ use kit::{Cursor, Millis, Money, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::check;
 use crate::idempotency::{IdempotencyKey, Once};
 
 rpc::service! {
@@ -29,7 +30,7 @@ pub struct CreditBody {
     #[garde(skip)]
     pub amount: Money,
     /// Why, for the ledger.
-    #[garde(length(chars, min = 1, max = 200))]
+    #[garde(length(chars, min = 1, max = 200), custom(check::no_nul))]
     #[schema(example = "welcome gift", min_length = 1, max_length = 200)]
     pub reason: String,
 }
