@@ -22,6 +22,9 @@ const TYPE: &str = "at+jwt";
 /// Tokens longer than this are refused before they are looked at.
 pub const TOKEN_BYTES_MAX: usize = 2_048;
 
+/// How far ahead the clock of whoever signed may be.
+const CLOCKS_APART_MS: i64 = 60_000;
+
 /// What an access token says. Every field is required.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Claims {
@@ -141,11 +144,19 @@ impl KeySet {
         }
         let key = header.kid.as_deref().and_then(|kid| self.keys.get(kid)).ok_or_else(refused)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).map_err(|_| refused())?.claims;
-        if claims.iat.saturating_mul(1000) > now.plus_ms(60_000).0 {
-            return Err(refused());
+        claims.check_times(now)?;
+        Ok(claims)
+    }
+}
+
+impl Claims {
+    /// Errors: `unauthenticated` when issued in the future, `token_expired`.
+    pub fn check_times(&self, now: Millis) -> Result<(), Fault> {
+        if self.iat.saturating_mul(1000) > now.plus_ms(CLOCKS_APART_MS).0 {
+            return Err(Fault::new(Code::Unauthenticated));
         }
-        match claims.exp.saturating_mul(1000) > now.0 {
-            true => Ok(claims),
+        match self.exp.saturating_mul(1000) > now.0 {
+            true => Ok(()),
             false => Err(Fault::new(Code::TokenExpired)),
         }
     }
