@@ -1,6 +1,6 @@
 //! Who is asking. Authorisation is an extractor type: a handler that takes [`Buyer`] cannot be reached by anybody else.
 //!
-//! The token is judged on every request and its session looked up in the revocation list, so that a log-out holds
+//! The token is verified on every request and its session looked up in the revocation list, so that a log-out holds
 //! from the next request on. A foreign object is not this file's business: services answer 404.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::problem::Refusal;
 pub(crate) struct Anyone {
     pub(crate) call: Arc<Call>,
     pub(crate) id: MemberId,
-    claims: Arc<Claims>,
+    claims: Claims,
 }
 
 impl Anyone {

@@ -1,19 +1,13 @@
 //! The keys that access tokens are believed by: fetched from the member service, fetched anew now and then, and when
-//! a token names a key that is not known.
-//!
-//! A signature costs more to verify than all the rest of a small request, and the same token comes again and again: so
-//! tokens found genuine are remembered by their digest, for as long as the key set stays the same. Times are checked,
-//! and the session looked up among the revoked, on every request all the same.
+//! a token names a key that is not known. Nothing about tokens is remembered: each is verified each time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::member::MemberClient;
-use kit::jwt::{Claims, KeySet, PublicKey, named_key};
+use kit::jwt::{Claims, KeySet, named_key};
 use kit::{Code, Ctx, Fault, Millis, Result};
-use moka::sync::Cache;
 use parking_lot::RwLock;
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use tokio::sync::Mutex;
 
 use crate::settings::Settings;
@@ -26,35 +20,6 @@ const PAUSE: Duration = Duration::from_secs(5);
 const PAUSE_FAILED: Duration = Duration::from_secs(1);
 /// A request waits no longer than this for newer keys.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
-
-/// Genuine tokens remembered at once.
-const TOKENS_MAX: u64 = 100_000;
-
-/// A key set, and the tokens that it was found to have signed.
-struct Judge {
-    published: Vec<PublicKey>,
-    set: KeySet,
-    genuine: Cache<[u8; SHA256_OUTPUT_LEN], Arc<Claims>>,
-}
-
-impl Judge {
-    fn new(published: Vec<PublicKey>, issuer: &str, audience: &str) -> Result<Self> {
-        let set = KeySet::new(&published, issuer, audience)?;
-        Ok(Self { published, set, genuine: Cache::new(TOKENS_MAX) })
-    }
-
-    fn verify(&self, token: &str, now: Millis) -> Result<Arc<Claims>> {
-        let mut key = [0; SHA256_OUTPUT_LEN];
-        key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        if let Some(claims) = self.genuine.get(&key) {
-            claims.check_times(now)?;
-            return Ok(claims);
-        }
-        let claims = Arc::new(self.set.verify(token, now)?);
-        self.genuine.insert(key, claims.clone());
-        Ok(claims)
-    }
-}
 
 pub(crate) struct Keys {
     member: MemberClient,
@@ -73,7 +38,7 @@ struct Pauses {
 
 #[derive(Clone)]
 struct Known {
-    judge: Arc<Judge>,
+    set: Arc<KeySet>,
     fetched: Instant,
 }
 
@@ -96,10 +61,10 @@ impl Keys {
 
     /// The claims of a genuine token. Errors: `unauthenticated`, `token_expired`, `unavailable` when there are no keys
     /// to judge by.
-    pub(crate) async fn verify(&self, ctx: &Ctx, token: &str, now: Millis) -> Result<Arc<Claims>> {
-        let judge = self.current(ctx).await?;
-        match judge.verify(token, now) {
-            Err(fault) if fault.code == Code::Unauthenticated && is_foreign(&judge.set, token) => {
+    pub(crate) async fn verify(&self, ctx: &Ctx, token: &str, now: Millis) -> Result<Claims> {
+        let set = self.current(ctx).await?;
+        match set.verify(token, now) {
+            Err(fault) if fault.code == Code::Unauthenticated && is_foreign(&set, token) => {
                 match self.fetched_for_stranger(ctx).await {
                     Some(newer) => newer.verify(token, now),
                     None => Err(fault),
@@ -110,19 +75,19 @@ impl Keys {
     }
 
     /// The keys as known. When they are old, one request fetches newer ones while the others go on with these.
-    async fn current(&self, ctx: &Ctx) -> Result<Arc<Judge>> {
+    async fn current(&self, ctx: &Ctx) -> Result<Arc<KeySet>> {
         let known = self.known.read().clone();
         match known {
-            Some(known) if !known.is_old() => Ok(known.judge),
+            Some(known) if !known.is_old() => Ok(known.set),
             Some(old) => match self.pauses.try_lock() {
-                Ok(mut pauses) => Ok(self.fetch(ctx, &mut pauses).await.unwrap_or(old.judge)),
-                Err(_) => Ok(old.judge),
+                Ok(mut pauses) => Ok(self.fetch(ctx, &mut pauses).await.unwrap_or(old.set)),
+                Err(_) => Ok(old.set),
             },
             None => {
                 let mut pauses = self.pauses.lock().await;
                 let meanwhile = self.known.read().clone();
                 match meanwhile {
-                    Some(known) => Ok(known.judge),
+                    Some(known) => Ok(known.set),
                     None => self.fetch(ctx, &mut pauses).await,
                 }
             }
@@ -130,12 +95,12 @@ impl Keys {
     }
 
     /// Newer keys, because a token names one that is not known; `None` when asking again would be too often.
-    async fn fetched_for_stranger(&self, ctx: &Ctx) -> Option<Arc<Judge>> {
+    async fn fetched_for_stranger(&self, ctx: &Ctx) -> Option<Arc<KeySet>> {
         let began = Instant::now();
         let mut pauses = self.pauses.lock().await;
         let known = self.known.read().clone();
         if let Some(known) = known.filter(|known| known.fetched >= began) {
-            return Some(known.judge);
+            return Some(known.set);
         }
         if Instant::now() < pauses.strangers {
             return None;
@@ -144,7 +109,7 @@ impl Keys {
         self.fetch(ctx, &mut pauses).await.ok()
     }
 
-    async fn fetch(&self, ctx: &Ctx, pauses: &mut Pauses) -> Result<Arc<Judge>> {
+    async fn fetch(&self, ctx: &Ctx, pauses: &mut Pauses) -> Result<Arc<KeySet>> {
         if Instant::now() < pauses.all {
             return Err(Fault::new(Code::Unavailable).retry_after(1));
         }
@@ -157,14 +122,9 @@ impl Keys {
                 return Err(Fault::new(Code::Unavailable).retry_after(1));
             }
         };
-        let before = self.known.read().clone().map(|known| known.judge);
-        let judge = match before.filter(|judge| judge.published == keys.keys) {
-            Some(same) => same,
-            // What a withdrawn key has signed is not believed any more: nothing remembered is carried over.
-            None => Arc::new(Judge::new(keys.keys, &self.issuer, &self.audience)?),
-        };
-        *self.known.write() = Some(Known { judge: judge.clone(), fetched: Instant::now() });
-        Ok(judge)
+        let set = Arc::new(KeySet::new(&keys.keys, &self.issuer, &self.audience)?);
+        *self.known.write() = Some(Known { set: set.clone(), fetched: Instant::now() });
+        Ok(set)
     }
 }
 
