@@ -1,23 +1,23 @@
 //! SQLite checkpoints, off the writer's path.
 //!
 //! SQLite would fold the write-ahead log into the file inside the commit that crosses a size: a buyer would wait for
-//! it. Here another connection does the bulk while the writer goes on (`PASSIVE` needs no lock). When the log is
-//! long, the writer is then held for the short remainder, after which it starts the log from its beginning again.
-//! See <https://www.sqlite.org/wal.html#ckpt>.
+//! it. Here another connection does the bulk while the writer goes on, then the writer itself the short remainder:
+//! with that the whole log is folded in, and the next commit begins it anew. So the file keeps its length and is
+//! written over, which also spares each sync the extending of a file. `PASSIVE` never waits for a reader; one that
+//! reads for long only lets the log grow meanwhile. See <https://www.sqlite.org/wal.html#ckpt>.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
-/// How often the length of the log is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// From this length on the log is folded in.
-const LOG_BYTES_FOLD: u64 = 8 * 1024 * 1024;
-/// From this length on the writer is held for the remainder, so that the log cannot grow without bound.
-const LOG_BYTES_RESTART: u64 = 64 * 1024 * 1024;
+/// How often the log is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// From this many pages on it is folded in.
+const PAGES_FOLD: i64 = 1_000;
 
 pub(crate) struct Checkpointer {
     task: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
@@ -30,9 +30,8 @@ impl Checkpointer {
         writer: SqlitePool,
     ) -> Result<Self, sqlx::Error> {
         let own = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        let log = PathBuf::from(format!("{}-wal", path.display()));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(run(log, own, writer, stopped));
+        let task = tokio::spawn(run(path.to_owned(), own, writer, stopped));
         Ok(Self { task: Mutex::new(Some((stop, task))) })
     }
 
@@ -46,33 +45,44 @@ impl Checkpointer {
     }
 }
 
-async fn run(log: PathBuf, own: SqlitePool, writer: SqlitePool, mut stopped: oneshot::Receiver<()>) {
-    let mut folded_to = 0;
+async fn run(file: PathBuf, own: SqlitePool, writer: SqlitePool, mut stopped: oneshot::Receiver<()>) {
     loop {
         tokio::select! {
             _ = tokio::time::sleep(LOOK_EVERY) => {}
             _ = &mut stopped => break,
         }
-        let length = tokio::fs::metadata(&log).await.map(|m| m.len()).unwrap_or(0);
-        // The file keeps its length when the log starts again from its beginning, so growth alone does not tell.
-        if length < LOG_BYTES_FOLD && length <= folded_to {
-            continue;
-        }
-        let outcome = match length < LOG_BYTES_RESTART {
-            true => fold(&own, "PASSIVE").await,
-            false => fold(&own, "PASSIVE").await.and(fold(&writer, "TRUNCATE").await),
-        };
-        match outcome {
-            Ok(()) => folded_to = length,
-            Err(e) => tracing::warn!(error = %e, log = %log.display(), "a checkpoint failed; it is tried again"),
+        if let Err(e) = fold(&own, &writer).await {
+            tracing::warn!(error = %e, file = %file.display(), "a checkpoint failed; it is tried again");
         }
     }
-    if let Err(e) = fold(&writer, "TRUNCATE").await {
-        tracing::warn!(error = %e, log = %log.display(), "the last checkpoint failed; the log is replayed at the next start");
+    if let Err(e) = checkpoint(&writer, "TRUNCATE").await {
+        tracing::warn!(error = %e, file = %file.display(), "the last checkpoint failed; the log is read at the next start");
     }
     own.close().await;
 }
 
-async fn fold(pool: &SqlitePool, mode: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA wal_checkpoint({mode})"))).execute(pool).await.map(|_| ())
+async fn fold(own: &SqlitePool, writer: &SqlitePool) -> Result<(), sqlx::Error> {
+    if checkpoint(own, "NOOP").await?.waiting() < PAGES_FOLD {
+        return Ok(());
+    }
+    checkpoint(own, "PASSIVE").await?;
+    checkpoint(writer, "PASSIVE").await.map(|_| ())
+}
+
+/// What SQLite says of the log after a checkpoint.
+struct Log {
+    pages: i64,
+    folded: i64,
+}
+
+impl Log {
+    fn waiting(&self) -> i64 {
+        self.pages - self.folded
+    }
+}
+
+async fn checkpoint(pool: &SqlitePool, mode: &'static str) -> Result<Log, sqlx::Error> {
+    let sql = sqlx::AssertSqlSafe(format!("PRAGMA wal_checkpoint({mode})"));
+    let row = sqlx::query(sql).fetch_one(pool).await?;
+    Ok(Log { pages: row.try_get(1)?, folded: row.try_get(2)? })
 }

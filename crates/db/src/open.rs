@@ -47,7 +47,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of somebody who only looks.
 const LOOKERS_MAX: u32 = 2;
 /// Prepared statements kept per connection.
-const STATEMENTS_MAX: usize = 256;
+const STATEMENTS_MAX: usize = 512;
 /// Page cache of one SQLite connection, KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 

@@ -16,9 +16,9 @@ pub fn statement(
     Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
 }
 
-/// Rows are sent in chunks of these sizes, so that few texts are prepared and none is longer than SQLite's limit of
-/// 32,766 parameters allows.
-const CHUNKS: [usize; 4] = [128, 32, 8, 1];
+/// Rows are sent in chunks of these sizes: few enough texts to keep them all prepared, close enough together that most
+/// lists go in two statements, and none longer than SQLite's limit of 32,766 parameters allows.
+const CHUNKS: [usize; 14] = [128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
 
 /// Rows to be bound into a statement that has `{rows}` where a list of them goes, as in
 /// `INSERT INTO t (a, b) VALUES {rows}` or `WITH v (a, b) AS (VALUES {rows}) UPDATE …`.

@@ -10,7 +10,10 @@ struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         const LIST: [Migration; 2] = [
-            ("0001_note", "CREATE TABLE note (id bigint NOT NULL, place text NOT NULL, body bytea, UNIQUE (id, place));"),
+            (
+                "0001_note",
+                "CREATE TABLE note (id bigint NOT NULL, place text NOT NULL, body bytea, UNIQUE (id, place));",
+            ),
             ("0002_idempotency", db::idempotency::TABLE),
         ];
         db::migrations(&LIST)
