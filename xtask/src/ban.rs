@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+
+use crate::step::cargo;
 
 #[derive(Deserialize)]
 struct Deny {
@@ -32,7 +33,7 @@ struct Licenses {
 
 /// Errors: every crate that must not be there, every licence that is not allowed.
 pub fn check(root: &Path) -> Result<String> {
-    let deny = |words: &[&str]| Command::new("cargo").arg("deny").args(words).current_dir(root).output();
+    let deny = |words: &[&str]| cargo(root).arg("deny").args(words).output();
     if deny(&["--version"]).is_ok_and(|output| output.status.success()) {
         // Advisories need the network and change under our feet: they are for a person to run.
         let output = deny(&["check", "bans", "licenses", "sources"]).context("cannot run cargo deny")?;
@@ -51,10 +52,9 @@ pub fn check(root: &Path) -> Result<String> {
 
 /// Name and licence of everything that is built, for any platform, with all features.
 fn tree(root: &Path) -> Result<BTreeSet<(String, String)>> {
-    let output = Command::new(env!("CARGO"))
+    let output = cargo(root)
         .args(["tree", "--workspace", "--edges", "normal,build", "--target", "all", "--all-features", "--locked"])
         .args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"])
-        .current_dir(root)
         .output()
         .context("cannot run cargo tree")?;
     ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::postgres::{self, Cluster, Durability};
-use crate::step::run as run_command;
+use crate::step::{cargo, run as run_command};
 use crate::suite::target;
 
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ const PICTURE: &str = "docs/bench.svg";
 pub fn run(root: &Path, args: &Args) -> Result<bool> {
     // One build for both, so that they share what they are built from.
     let packages = ["build", "--release", "--package", "jangteo", "--package", "rush", "--bins"];
-    run_command(Command::new(env!("CARGO")).args(packages).current_dir(root))?;
+    run_command(cargo(root).args(packages))?;
     let apart = std::thread::available_parallelism()?.get() > 1;
     if !apart {
         println!("There is only one core: server and client share it, and ratios of throughput mean little.");

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+
+use crate::step::cargo;
 
 /// A service stands on the platform and on the contract, never on another service.
 const SERVICE: &[&str] = &["kit", "rpc", "db", "bus", "kv", "contract"];
@@ -60,9 +61,8 @@ struct Dependency {
 
 /// Compares the manifests with the table. Errors: every edge that is not allowed.
 pub fn check(root: &Path) -> Result<String> {
-    let output = Command::new(env!("CARGO"))
+    let output = cargo(root)
         .args(["metadata", "--format-version", "1", "--no-deps"])
-        .current_dir(root)
         .output()
         .context("cannot run cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));

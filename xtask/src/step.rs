@@ -1,6 +1,7 @@
 //! Steps: announced, timed, counted. A step that cannot run has failed.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -61,6 +62,22 @@ pub struct Count {
     pub failed: u64,
 }
 
+/// `cargo`, as a person would start it in the workspace.
+///
+/// The variables that `cargo run` set for this program must not reach it: build scripts look at them (that of ring
+/// does), and what was built a moment ago would be built again.
+pub fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| OF_THIS_PACKAGE.iter().any(|prefix| name.starts_with(prefix))) {
+        command.env_remove(name);
+    }
+    command.current_dir(root);
+    command
+}
+
+const OF_THIS_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+
 /// Runs a command with its output in view. Errors: it cannot be started, or fails.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", command.get_program().display()))?;
@@ -106,8 +123,8 @@ fn add(one: Count, other: Count) -> Count {
 
 /// Reads `Summary […] 45 tests run: 44 passed, 1 failed, 0 skipped` and `test result: ok. 12 passed; 0 failed; …`.
 fn counted(line: &str) -> Count {
-    let line = line.trim_start();
-    if !line.starts_with("Summary [") && !line.starts_with("test result:") {
+    // Indented, a result is what nextest quotes from a test that failed, and is in its summary too.
+    if !line.trim_start().starts_with("Summary [") && !line.starts_with("test result:") {
         return Count::default();
     }
     let words: Vec<&str> = line.split([' ', ',', ';', '(', ')']).filter(|word| !word.is_empty()).collect();
@@ -131,6 +148,7 @@ mod tests {
             ("     Summary [   9.021s] 45 tests run: 43 passed, 1 failed, 1 timed out, 0 skipped", (43, 2)),
             ("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s", (12, 0)),
             ("test result: FAILED. 1 passed; 2 failed; 0 ignored", (1, 2)),
+            ("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 203 filtered out", (0, 0)),
             ("12 passed", (0, 0)),
         ];
         for (line, (passed, failed)) in cases {

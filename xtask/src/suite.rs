@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::postgres::{Cluster, Durability, find_or_install};
-use crate::step::{Count, Tally, run, run_tests};
+use crate::step::{Count, Tally, cargo, run, run_tests};
 use crate::{ban, graph};
 
 /// Where the tests find PostgreSQL.
@@ -18,20 +18,16 @@ const SMOKE: &[&str] =
 /// True when nothing failed.
 pub fn run_all(root: &Path) -> bool {
     let mut tally = Tally::default();
-    let cargo = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(words).current_dir(root);
-        command
-    };
-    tally.step("formatting", || run(&mut cargo(&["fmt", "--all", "--check"])).map(|()| "as rustfmt would".into()));
+    let run_cargo = |words: &[&str]| run(cargo(root).args(words));
+    tally.step("formatting", || run_cargo(&["fmt", "--all", "--check"]).map(|()| "as rustfmt would".into()));
     tally.step("crate graph", || graph::check(root));
     tally.step("dependencies", || ban::check(root));
     tally.step("lints", || {
         let words = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
-        run(&mut cargo(&words)).map(|()| "no warning".into())
+        run_cargo(&words).map(|()| "no warning".into())
     });
     tally.step("build", || {
-        run(&mut cargo(&["build", "--workspace", "--all-targets", "--all-features"])).map(|()| "all targets".into())
+        run_cargo(&["build", "--workspace", "--all-targets", "--all-features"]).map(|()| "all targets".into())
     });
     let mut postgres = None;
     tally.step("PostgreSQL", || {
@@ -57,14 +53,14 @@ pub fn run_all(root: &Path) -> bool {
 
 fn tests(root: &Path, postgres: Option<&Cluster>) -> Result<Count> {
     let postgres = postgres.context("the tests need PostgreSQL")?;
-    let has_nextest = Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
-    let mut command = Command::new(env!("CARGO"));
+    let has_nextest = cargo(root).args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
+    let mut command = cargo(root);
     match has_nextest {
         true => command.args(["nextest", "run", "--no-fail-fast"]),
         false => command.args(["test", "--all-targets", "--no-fail-fast"]),
     };
     command.args(["--workspace", "--all-features"]);
-    run_tests(command.current_dir(root).env(TEST_POSTGRES, postgres.url()))
+    run_tests(command.env(TEST_POSTGRES, postgres.url()))
 }
 
 /// Where cargo puts what it builds.

@@ -10,8 +10,9 @@ use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, SqliteTransactionMode,
     SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
 };
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::checkpoint::Checkpointer;
 use crate::error::{fault, is_rolled_back};
@@ -174,7 +175,8 @@ async fn open_sqlite(path: PathBuf, settings: &Settings) -> Result<Db> {
         // Checkpoints are run by `Checkpointer`, not inside somebody's commit.
         .pragma("wal_autocheckpoint", "0");
     let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-    let writer = pool(1).connect_with(options.clone()).await.map_err(cannot)?;
+    let writer = pool(1).before_acquire(|connection, _| Box::pin(async { Ok(is_at_rest(connection)) }));
+    let writer = writer.connect_with(options.clone()).await.map_err(cannot)?;
     let reader = pool(settings.connections.max(1))
         .connect_with(options.clone().read_only(true).create_if_missing(false))
         .await
@@ -186,6 +188,14 @@ async fn open_sqlite(path: PathBuf, settings: &Settings) -> Result<Db> {
         replica: None,
         checkpointer: Some(Arc::new(checkpointer)),
     })
+}
+
+/// Whether the last transaction of `connection` has ended, also by sqlx's count. SQLite ends one by itself when the
+/// disk is full or fails; rolling it back is an error then, sqlx goes on counting it, and what is "committed" later
+/// would only be a savepoint that nobody commits. Such a connection is thrown away.
+/// See <https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>.
+fn is_at_rest(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }
 
 async fn look_into_sqlite(path: &Path) -> Result<DatabaseConnection> {

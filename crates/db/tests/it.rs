@@ -150,3 +150,35 @@ async fn own_writes_are_read_whether_the_replica_answers_or_not() {
         }
     }
 }
+
+/// A full disk makes SQLite end the transaction by itself. Whatever is said to be committed afterwards must be.
+#[tokio::test]
+async fn after_a_full_disk_what_is_committed_is_committed() {
+    let dir = tempfile::tempdir().expect("folder");
+    let source = Source::Sqlite { dir: dir.path().to_owned() };
+    let db = Db::open(&source, "test", &Settings::default()).await.expect("open");
+    db::migrate::<Migrator>(&db).await.expect("migrated");
+
+    let txn = db.begin().await.expect("begin");
+    let small = "PRAGMA max_page_count = 20";
+    txn.query_one_raw(statement(&txn, small, [])).await.expect("the disk is small");
+    db.commit(txn).await.expect("commit");
+    let txn = db.begin().await.expect("begin");
+    let (large, sql) = (vec![1_u8; 200_000], "INSERT INTO note (id, place, body) VALUES ($1, 'here', $2)");
+    let values: [Value; 2] = [1.into(), large.into()];
+    let full = txn.execute_raw(statement(&txn, sql, values)).await.expect_err("the disk is full");
+    assert!(db::is_outage(&full), "{full:?}");
+    drop(txn);
+
+    // One that only looks, as a refused request does, and then one that writes.
+    for id in 2..5 {
+        drop(db.begin().await.expect("begin"));
+        insert(&db, id, Vec::new()).await.expect("there is room again");
+        assert_eq!(count(&db).await, id - 1, "others see it");
+    }
+    drop(db.begin().await.expect("begin"));
+    db.close().await.expect("closed");
+    let db = Db::open(&source, "test", &Settings::default()).await.expect("open");
+    assert_eq!(count(&db).await, 3, "it is still there");
+    db.close().await.expect("closed");
+}

@@ -1,11 +1,11 @@
 //! The crowd: everybody presses the button once and insists on an answer; who gets a unit pays for it or walks away;
-//! who was refused comes back when a hold has ended.
+//! who was refused, or was too late to pay, comes back when a hold has ended.
 //!
 //! A request whose answer is lost is sent again with the same key until there is an answer. Everything runs in one
 //! task, so that the crowd costs the machine as little as possible.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -53,8 +53,10 @@ const BUSY_PAUSE: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How often the returning of units is looked for.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
+/// How often somebody comes back.
+const COMES_BACK_MAX: u32 = 20;
 /// One cashier per so many connections: payments go beside the rush, on connections of their own.
-const PRESSES_PER_CASHIER: u32 = 8;
+const PRESSES_PER_CASHIER: u32 = 4;
 
 /// The crowd at work.
 pub struct Crowd<'a> {
@@ -66,6 +68,8 @@ pub struct Crowd<'a> {
     pressing: Cell<usize>,
     held: Cell<u32>,
     keys: Cell<u64>,
+    /// Somebody insisted in vain: the market is gone, and nobody insists any more.
+    hopeless: Cell<bool>,
 }
 
 /// One press to be made.
@@ -88,6 +92,7 @@ impl<'a> Crowd<'a> {
             pressing: Cell::new(0),
             held: Cell::new(0),
             keys: Cell::new(0),
+            hopeless: Cell::new(false),
         }
     }
 
@@ -145,7 +150,7 @@ impl<'a> Crowd<'a> {
             let stock: Stock = desk.get(&stock_path(self.event.option), &self.event.seller).await?;
             let offered = sale.lines.iter().map(|line| line.available).sum::<i64>();
             bar.set_position(u64::try_from(stock.sold).unwrap_or(0));
-            let waiting = self.refused();
+            let waiting = self.waiting();
             if stock.held == 0 && (offered == 0 || waiting.is_empty()) {
                 return Ok(());
             }
@@ -172,15 +177,23 @@ impl<'a> Crowd<'a> {
         self.rush_with(waiting.iter().take(count).map(plan).collect(), &ProgressBar::hidden()).await;
     }
 
-    /// Buyers whose last word was "sold out", longest waiting first.
-    fn refused(&self) -> Vec<usize> {
+    /// Buyers whose last word was "sold out" or "too late to pay", longest waiting first. Nobody comes back forever.
+    fn waiting(&self) -> Vec<usize> {
         let record = self.record.borrow();
-        let mut last = vec![None; self.event.buyers.len()];
+        let late = record.payments.iter().filter(|payment| payment.outcome == Outcome::TooLate);
+        let late: HashMap<OrderId, Duration> = late.map(|payment| (payment.order, payment.answered)).collect();
+        let mut last = vec![(0, None); self.event.buyers.len()];
         for press in record.presses.iter().filter(|press| matches!(press.purpose, Purpose::Rush | Purpose::Again)) {
-            last[press.buyer] = (press.verdict == Verdict::SoldOut).then_some(press.answered);
+            let since = match &press.verdict {
+                Verdict::SoldOut => Some(press.answered),
+                Verdict::Held(placed) => late.get(&placed.order_id).copied(),
+                Verdict::Refused(_) | Verdict::Unanswered => None,
+            };
+            last[press.buyer] = (last[press.buyer].0 + 1, since);
         }
+        let patient = last.into_iter().enumerate().filter(|(_, (presses, _))| *presses <= COMES_BACK_MAX);
         let mut waiting: Vec<(Duration, usize)> =
-            last.into_iter().enumerate().filter_map(|(buyer, at)| at.map(|at| (at, buyer))).collect();
+            patient.filter_map(|(buyer, (_, since))| since.map(|since| (since, buyer))).collect();
         waiting.sort_unstable();
         waiting.into_iter().map(|(_, buyer)| buyer).collect()
     }
@@ -285,13 +298,14 @@ impl<'a> Crowd<'a> {
     /// Sends the same request until it is answered.
     async fn insist(&self, connection: &mut Connection<'_>, ask: &Ask) -> Option<Answer> {
         let begun = Instant::now();
-        while begun.elapsed() < INSIST {
+        loop {
             match self.judge(connection.send(ask).await) {
                 Ok(answer) => return Some(answer),
+                Err(_) if self.hopeless.get() => return None,
+                Err(_) if begun.elapsed() > INSIST => self.hopeless.set(true),
                 Err(pause) => tokio::time::sleep(pause).await,
             }
         }
-        None
     }
 
     /// An answer that settles the request; otherwise how long to wait before asking again.

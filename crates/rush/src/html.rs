@@ -24,9 +24,10 @@ h1{font-size:1.6rem;margin:0 0 4px}h2{font-size:1.1rem;margin:36px 0 8px}
 p{margin:4px 0}.soft{color:var(--soft);font-size:.9rem}
 .verdict{border-left:6px solid var(--three);background:var(--card);padding:12px 16px;margin:20px 0;font-size:1.1rem}
 .verdict.bad{border-color:var(--bad)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:8px}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(170px,45%),1fr));gap:8px}
 .card{background:var(--card);padding:10px 12px}.card b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums}
 svg{display:block;width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}
+@media(max-width:560px){svg text{font-size:19px}}
 .grid{stroke:var(--rule);stroke-width:1}.line{fill:none;stroke-width:2}
 .line.one{stroke:var(--one)}.line.two{stroke:var(--two)}.line.three{stroke:var(--three)}
 .bar.one,.key.one{fill:var(--one);background:var(--one)}.bar.two,.key.two{fill:var(--two);background:var(--two)}

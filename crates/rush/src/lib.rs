@@ -24,11 +24,13 @@ mod wire;
 
 pub use args::Args;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use kit::{Clock as _, Millis, SystemClock};
+use futures_util::future::try_join;
+use kit::{Clock as _, SystemClock};
 
 use crate::crowd::{Crowd, Event};
 use crate::market::Market;
@@ -48,6 +50,7 @@ const EARLY: usize = 20;
 const STALL: Duration = Duration::from_secs(30);
 /// How often it is looked whether it is time to kill the server.
 const KILL_POLL: Duration = Duration::from_millis(1);
+const ALIVE_POLL: Duration = Duration::from_millis(100);
 
 /// Runs the crowd and prints what came of it; true when everything holds.
 ///
@@ -119,7 +122,8 @@ async fn set_stage(args: &Args, market: &Market) -> Result<Event> {
         buyers,
         option,
         sale: sale.id,
-        opens_in: Duration::from_millis(u64::try_from(millis_until(opens_at, sale.now)).unwrap_or(0)),
+        // By the server's own clock.
+        opens_in: Duration::from_millis(u64::try_from(opens_at.since(sale.now)).unwrap_or(0)),
         seller: shop.token,
         units: args.units,
         limit: args.limit,
@@ -132,11 +136,6 @@ async fn set_stage(args: &Args, market: &Market) -> Result<Event> {
     })
 }
 
-/// By the server's own clock.
-fn millis_until(opens_at: Millis, now: Millis) -> i64 {
-    opens_at.since(now)
-}
-
 /// The opening, the rush, the payments, and what comes after the first holds end.
 async fn sell(args: &Args, event: &Event, market: &mut Market) -> Result<Record> {
     let crowd = Crowd::new(event);
@@ -145,12 +144,15 @@ async fn sell(args: &Args, event: &Event, market: &mut Market) -> Result<Record>
     tokio::time::sleep_until(opening).await;
 
     let rushing = bar("rush", u64::from(args.buyers));
+    let over = Cell::new(false);
+    let rush = async {
+        crowd.rush(&rushing).await;
+        over.set(true);
+        Ok(())
+    };
     match market.server() {
-        Some(server) if args.kills > 0 => {
-            let kills = kill_in_the_middle(args, &crowd, server);
-            futures_util::future::join(crowd.rush(&rushing), kills).await.1?;
-        }
-        _ => crowd.rush(&rushing).await,
+        Some(server) => try_join(rush, tend(args, &crowd, server, &over)).await.map(|_| ())?,
+        None => rush.await?,
     }
     done(&rushing, format!("{} buyers were answered", args.buyers));
     let paying = bar("sold", u64::from(args.units));
@@ -159,17 +161,22 @@ async fn sell(args: &Args, event: &Event, market: &mut Market) -> Result<Record>
     Ok(crowd.into_record())
 }
 
-/// Kills the server whenever another equal part of the units has been given.
-async fn kill_in_the_middle(args: &Args, crowd: &Crowd<'_>, server: &mut Server) -> Result<()> {
+/// Kills the server whenever another equal part of the units has been given, and sees to it that it lives otherwise.
+async fn tend(args: &Args, crowd: &Crowd<'_>, server: &mut Server, over: &Cell<bool>) -> Result<()> {
     let given = u64::from(args.units.min(args.buyers));
     for kill in 1..=u64::from(args.kills) {
         let enough = given * kill / (u64::from(args.kills) + 1);
-        while u64::from(crowd.held()) < enough {
+        while u64::from(crowd.held()) < enough && !over.get() {
             tokio::time::sleep(KILL_POLL).await;
+            server.check_alive()?;
         }
         server.kill()?;
         crowd.note_kill();
         server.restart().await?;
+    }
+    while !over.get() {
+        tokio::time::sleep(ALIVE_POLL).await;
+        server.check_alive()?;
     }
     Ok(())
 }

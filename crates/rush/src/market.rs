@@ -148,6 +148,7 @@ fn executable() -> Result<PathBuf> {
 fn config(hold_minutes: f64) -> String {
     format!(
         "[order]\nhold_minutes = {hold_minutes}\n\n\
+         [member]\naccess_minutes = 1440\n\n\
          [rehearsal]\nenabled = true\n\n\
          [limits]\nrate_limits = false\n"
     )

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = 14.0;
+const LEFT: f64 = 66.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = 44.0;
+const BOTTOM: f64 = 50.0;
 
 /// One axis: values from `from` to `to`, labels at some of them.
 pub struct Axis {
@@ -134,7 +134,7 @@ impl Picture {
             let _ = write!(
                 svg,
                 r#"<path class="grid" d="M{x:.1} {TOP}V{floor}"/><text x="{x:.1}" y="{}" text-anchor="middle">{}</text>"#,
-                floor + 16.0,
+                floor + 18.0,
                 escape(text)
             );
         }

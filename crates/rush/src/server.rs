@@ -81,6 +81,14 @@ impl Server {
         Ok(())
     }
 
+    /// Errors: it has ended by itself; with the end of its log.
+    pub fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the server ended with {status}: {}", log_end(&self.launch.data)),
+        }
+    }
+
     /// SIGTERM, and waits. Errors: it did not stop in time, or not well.
     pub async fn stop(mut self) -> Result<()> {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("the process has no id")?;

@@ -4,7 +4,7 @@ use contract::catalog::Store;
 use db::fault;
 use kit::{Millis, Result};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{ExprTrait as _, LikeExpr};
+use sea_orm::sea_query::{ExprTrait as _, LikeExpr, LockType};
 use sea_orm::{ActiveValue::Set, IntoActiveModel as _, QueryOrder as _, QuerySelect as _};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -52,8 +52,11 @@ pub(crate) async fn find(connection: &impl ConnectionTrait, id: Uuid) -> Result<
 }
 
 /// Also keeps others from changing the store, or adding to it, until the transaction ends.
+///
+/// The store's key stays free to be referred to: an item whose stock turned checks that its store is there, and would
+/// otherwise wait for whoever creates an item of the same name, who waits for it.
 pub(crate) async fn lock(connection: &impl ConnectionTrait, seller: Uuid, id: Uuid) -> Result<Option<Model>> {
-    let own = Entity::find_by_id(id).filter(Column::SellerId.eq(seller)).lock_exclusive();
+    let own = Entity::find_by_id(id).filter(Column::SellerId.eq(seller)).lock(LockType::NoKeyUpdate);
     own.one(connection).await.map_err(fault)
 }
 

@@ -57,7 +57,7 @@ impl App {
     }
 
     /// The token in the newest mail to `email`, which is the `count`th.
-    async fn mailed_token(&self, email: &str, count: usize) -> String {
+    pub async fn mailed_token(&self, email: &str, count: usize) -> String {
         self.eventually("the mail comes", async || self.mails(email).await.len() >= count).await;
         let mails = self.mails(email).await;
         assert_eq!(mails.len(), count);
@@ -406,7 +406,10 @@ async fn the_keys_are_published(app: &App) {
     let keys = reply.value();
     let keys = keys["keys"].as_array().expect("keys");
     assert_eq!(keys.len(), 1);
-    assert_eq!((&keys[0]["kty"], &keys[0]["crv"], &keys[0]["alg"]), (&json!("OKP"), &json!("Ed25519"), &json!("EdDSA")));
+    assert_eq!(
+        (&keys[0]["kty"], &keys[0]["crv"], &keys[0]["alg"]),
+        (&json!("OKP"), &json!("Ed25519"), &json!("EdDSA"))
+    );
     assert!(keys[0].get("d").is_none(), "the private half is nobody's business");
     let head = part(app.buyer().await.token(), 0);
     assert_eq!((&head["kid"], &head["alg"]), (&keys[0]["kid"], &json!("EdDSA")));

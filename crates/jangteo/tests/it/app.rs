@@ -30,7 +30,7 @@ const TEST_WITHIN: Duration = Duration::from_secs(120);
 const SETTLE_WITHIN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(5);
 /// The services, by the names of their databases.
-const SERVICES: [&str; 4] = ["member", "catalog", "order", "payment"];
+pub const SERVICES: [&str; 4] = ["member", "catalog", "order", "payment"];
 
 /// Where an app keeps its data.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +60,10 @@ pub async fn in_every_database(form: Form, body: impl AsyncFn(&App)) {
 /// Runs `body` per database; it starts the app (or apps) itself.
 pub async fn in_every_bare_column(form: Form, body: impl AsyncFn(Column)) {
     let postgres = std::env::var("JANGTEO_TEST_POSTGRES").ok().map(Database::Postgres);
+    // With RUST_LOG the markets say what they do; it is shown when a test fails.
+    let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+    // Another test of this process may have begun to log before.
+    let _ = log.with_test_writer().try_init();
     for database in [Some(Database::Sqlite), postgres].into_iter().flatten() {
         // Shown when the test fails.
         eprintln!("column: {form:?}, {}", if database == Database::Sqlite { "SQLite" } else { "PostgreSQL" });
@@ -158,15 +162,6 @@ impl App {
         &self.http
     }
 
-    /// The data folder.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    pub fn is_sqlite(&self) -> bool {
-        self.config.database.url.is_none()
-    }
-
     pub fn source(&self) -> Source {
         self.config.source(self.folder.path())
     }
@@ -207,12 +202,7 @@ impl App {
         let mut rows = BTreeMap::new();
         for service in SERVICES {
             let db = Db::open_read_only(&self.source(), service).await.expect("database");
-            let tables = match db.backend() {
-                DbBackend::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
-                _ => "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = current_schema()",
-            };
-            for table in db.read().query_all_raw(db::statement(db.read(), tables, [])).await.expect("tables") {
-                let table: String = table.try_get_by_index(0).expect("name");
+            for table in tables(&db).await {
                 let count = db::statement(db.read(), format!("SELECT count(*) FROM {table}"), []);
                 let count = db.read().query_one_raw(count).await.expect("count").expect("row");
                 rows.insert(format!("{service}.{table}"), count.try_get_by_index(0).expect("number"));
@@ -287,6 +277,11 @@ impl App {
         self.admin.get_or_init(|| self.enrolled(Role::Admin)).await
     }
 
+    /// One that is not [`Self::admin`].
+    pub async fn another_admin(&self) -> Actor {
+        self.enrolled(Role::Admin).await
+    }
+
     pub async fn credit(&self, member: MemberId, won: i64) {
         let body = json!({"amount": {"amount": won, "currency": "KRW"}, "reason": "for a test"});
         let path = format!("/v1/admin/members/{member}/credit");
@@ -350,7 +345,17 @@ impl App {
     }
 }
 
-/// A folder with the files of the databases, write-ahead logs too.
+/// Names of the tables of a database.
+pub async fn tables(db: &Db) -> Vec<String> {
+    let tables = match db.backend() {
+        DbBackend::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        _ => "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = current_schema()",
+    };
+    let rows = db.read().query_all_raw(db::statement(db.read(), tables, [])).await.expect("tables");
+    rows.iter().map(|row| row.try_get_by_index(0).expect("name")).collect()
+}
+
+/// The files in a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("folder");
     entries.map(|entry| entry.expect("entry").path()).filter(|path| path.is_file()).collect()

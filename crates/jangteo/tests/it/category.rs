@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 
-every_column!(
-    a_tree_is_kept,
-    a_removed_category_leaves_its_items_to_its_parent,
-    what_would_break_the_tree_is_refused,
-);
+every_column!(a_tree_is_kept, a_removed_category_leaves_its_items_to_its_parent, what_would_break_the_tree_is_refused,);
 
 async fn create(app: &App, name: &str, parent: Option<CategoryId>) -> Category {
     let body = json!({"name": name, "parent_id": parent});

@@ -64,6 +64,13 @@ impl Ask {
         self
     }
 
+    /// One more header of a name that is there already.
+    #[must_use]
+    pub fn and_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(HeaderName::from_static(name), HeaderValue::try_from(value).expect("header"));
+        self
+    }
+
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).expect("token"));
@@ -100,6 +107,13 @@ impl Ask {
         reply.unwrap_or_else(|Lost| panic!("no answer to {} {}", self.method, self.path))
     }
 
+    /// Sends, and does not wait for more than the status.
+    pub async fn send_head(&self) -> u16 {
+        let response = tokio::time::timeout(ANSWER_WITHIN, self.http.client.request(self.request())).await;
+        let response = response.unwrap_or_else(|_| panic!("{} {} was not answered in time", self.method, self.path));
+        response.unwrap_or_else(|e| panic!("no answer to {} {}: {e}", self.method, self.path)).status().as_u16()
+    }
+
     /// Like [`Self::send`], for servers that may die meanwhile.
     pub async fn try_send(&self) -> Result<Reply, Lost> {
         let mut request =
@@ -118,6 +132,13 @@ impl Ask {
         let reply = Reply { asked, status: head.status.as_u16(), headers: head.headers, body };
         reply.check();
         Ok(reply)
+    }
+
+    fn request(&self) -> Request<Full<Bytes>> {
+        let uri = format!("{}{}", self.http.base, self.path);
+        let mut request = Request::builder().method(self.method.clone()).uri(uri);
+        *request.headers_mut().expect("a request that can be built") = self.headers.clone();
+        request.body(Full::new(self.body.clone())).expect("request")
     }
 }
 

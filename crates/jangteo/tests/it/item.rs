@@ -45,10 +45,12 @@ async fn options_keep_their_ids_when_an_item_is_edited(app: &App) {
     assert_eq!(shelf.seller.stock(shelf.option).await.available, 7, "stock is not touched by an edit");
     assert_eq!(shelf.seller.stock(ids[0]).await.available, 4);
     // Stock of an option that exists is changed by a difference, never here.
-    let overwrite = json!({"name": "햇사과", "options": [{"id": shelf.option, "name": "3 kg", "price": 1, "stock": 9}]});
+    let overwrite =
+        json!({"name": "햇사과", "options": [{"id": shelf.option, "name": "3 kg", "price": 1, "stock": 9}]});
     let refused = shelf.seller.put(&path, &edit(app, overwrite).await).send().await.refused(422, "invalid_fields");
     assert_eq!(refused.errors(), ["/options/0/stock not_changed_here"]);
-    let foreign = json!({"name": "햇사과", "options": [{"id": app.shelf(1, 1).await.option, "name": "3 kg", "price": 1}]});
+    let foreign =
+        json!({"name": "햇사과", "options": [{"id": app.shelf(1, 1).await.option, "name": "3 kg", "price": 1}]});
     let refused = shelf.seller.put(&path, &edit(app, foreign).await).send().await.refused(422, "invalid_fields");
     assert_eq!(refused.errors(), ["/options/0/id unknown"]);
 }
@@ -73,7 +75,8 @@ async fn a_hidden_item_is_its_sellers_own(app: &App) {
     let shelf = app.shelf(7, 1_000).await;
     let buyer = app.buyer().await;
     let path = format!("/v1/items/{}", shelf.item.id);
-    let hidden = json!({"name": "햇사과", "hidden": true, "options": [{"id": shelf.option, "name": "3 kg", "price": 1_000}]});
+    let hidden =
+        json!({"name": "햇사과", "hidden": true, "options": [{"id": shelf.option, "name": "3 kg", "price": 1_000}]});
     shelf.seller.put(&path, &edit(app, hidden).await).send().await.expect(200);
     app.settle().await;
     for stranger in [app.anon(), buyer.clone(), app.seller().await, app.admin().await.clone()] {
@@ -86,7 +89,8 @@ async fn a_hidden_item_is_its_sellers_own(app: &App) {
 
 async fn an_item_off_sale_is_shown_and_not_sold(app: &App) {
     let shelf = app.shelf(7, 1_000).await;
-    let off = json!({"name": "햇사과", "on_sale": false, "options": [{"id": shelf.option, "name": "3 kg", "price": 1_000}]});
+    let off =
+        json!({"name": "햇사과", "on_sale": false, "options": [{"id": shelf.option, "name": "3 kg", "price": 1_000}]});
     let path = format!("/v1/items/{}", shelf.item.id);
     shelf.seller.put(&path, &edit(app, off).await).send().await.expect(200);
     app.settle().await;
@@ -113,7 +117,8 @@ async fn names_are_unique_where_they_must_be(app: &App) {
     let twin = edit(app, json!({"name": " 햇사과 ", "options": [{"name": "a", "price": 1}]})).await;
     let refused = shelf.seller.post(&path, &twin).send().await.refused(422, "invalid_fields");
     assert_eq!(refused.errors(), ["/name taken"]);
-    let options = edit(app, json!({"name": "배", "options": [{"name": "a", "price": 1}, {"name": "a", "price": 2}]})).await;
+    let options =
+        edit(app, json!({"name": "배", "options": [{"name": "a", "price": 1}, {"name": "a", "price": 2}]})).await;
     let refused = shelf.seller.post(&path, &options).send().await.refused(422, "invalid_fields");
     assert_eq!(refused.errors(), ["/options/1/name taken"]);
     let nowhere = json!({"name": "배", "category_id": shelf.store.id, "options": [{"name": "a", "price": 1}]});
@@ -180,7 +185,8 @@ async fn the_shelf_is_filtered(app: &App) {
         (&other, two.id, "배", &fruit, 2_000, 1),
         (&other, two.id, "고등어", &fish, 5_000, 5),
     ] {
-        let body = json!({"name": name, "category_id": category, "options": [{"name": "a", "price": price, "stock": stock}]});
+        let body =
+            json!({"name": name, "category_id": category, "options": [{"name": "a", "price": price, "stock": stock}]});
         who.create_item(store, &body).await;
         app.advance(Duration::from_millis(10));
     }
@@ -271,7 +277,8 @@ async fn a_cursor_belongs_to_its_list(app: &App) {
 async fn own_items_are_listed_whole(app: &App) {
     let shelf = app.shelf(7, 1_000).await;
     let path = format!("/v1/stores/{}/items", shelf.store.id);
-    for (name, extra) in [("가지", json!({"hidden": true})), ("나물", json!({"on_sale": false})), ("다래", json!({}))] {
+    for (name, extra) in [("가지", json!({"hidden": true})), ("나물", json!({"on_sale": false})), ("다래", json!({}))]
+    {
         let mut body = edit(app, json!({"name": name, "options": [{"name": "a", "price": 1}]})).await;
         body.as_object_mut().expect("object").extend(extra.as_object().expect("object").clone());
         shelf.seller.create_item(shelf.store.id, &body).await;

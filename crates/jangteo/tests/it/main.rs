@@ -37,15 +37,23 @@ macro_rules! every_bare_column {
     )+};
 }
 
+mod access;
 mod account;
+mod actor;
+mod app;
+mod canary;
 mod category;
+mod client;
+mod input;
 mod item;
+mod order;
+mod overload;
 mod page;
+mod process;
+mod route;
 mod sale;
+mod server;
+mod spoil;
 mod stock;
 mod store;
 mod wallet;
-mod actor;
-mod app;
-mod client;
-mod order;

@@ -92,7 +92,7 @@ async fn availability_is_read_for_many_options(app: &App) {
 
 async fn open_pages_hear_of_changes_within_a_second(app: &App) {
     let shelf = app.shelf(10, 1_000).await;
-    let mut page = Page1::open(app, shelf.option).await;
+    let mut page = Watch::open(app, shelf.option).await;
     assert_eq!(page.next().await.available, 10, "first what is");
     let buyer = app.buyer().await;
     for (key, left) in [("a", 7), ("b", 4)] {
@@ -113,7 +113,8 @@ async fn open_pages_hear_of_changes_within_a_second(app: &App) {
 
 async fn a_restock_puts_an_item_back_on_the_shelf(app: &App) {
     let shelf = app.shelf(0, 1_000).await;
-    let shown = async || app.anon().get("/v1/items?in_stock=true").send().await.expect(200).value()["items"] != json!([]);
+    let shown =
+        async || app.anon().get("/v1/items?in_stock=true").send().await.expect(200).value()["items"] != json!([]);
     assert!(!shown().await);
     app.buyer().await.buy("a", &shelf, 1).await.refused(409, "sold_out");
     shelf.seller.post(&path(shelf.option), &change(1, "restock")).key("k").send().await.expect(200);
@@ -125,12 +126,12 @@ async fn a_restock_puts_an_item_back_on_the_shelf(app: &App) {
 }
 
 /// A page that watches one option.
-struct Page1 {
+pub struct Watch {
     lines: tokio::io::Lines<BufReader<TcpStream>>,
 }
 
-impl Page1 {
-    async fn open(app: &App, option: OptionId) -> Self {
+impl Watch {
+    pub async fn open(app: &App, option: OptionId) -> Self {
         let mut stream = TcpStream::connect(app.market().address()).await.expect("connected");
         let head = format!("GET /v1/availability/stream?options={option} HTTP/1.1\r\nhost: test\r\n\r\n");
         stream.write_all(head.as_bytes()).await.expect("asked");

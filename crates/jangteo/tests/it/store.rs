@@ -41,7 +41,8 @@ async fn a_name_belongs_to_one_store(app: &App) {
     let rename = other.put(&format!("/v1/stores/{}", own.id), &json!({"name": "apple house"})).send().await;
     assert_eq!(rename.refused(422, "invalid_fields").errors(), ["/name taken"]);
     other.put(&format!("/v1/stores/{}", own.id), &json!({"name": "PEAR HOUSE"})).send().await.expect(200);
-    let race = join_all((0..5).map(|_| async { seller.post("/v1/stores", &json!({"name": "Plum"})).send().await })).await;
+    let race =
+        join_all((0..5).map(|_| async { seller.post("/v1/stores", &json!({"name": "Plum"})).send().await })).await;
     assert_eq!(race.iter().filter(|reply| reply.status == 201).count(), 1, "{race:?}");
 }
 

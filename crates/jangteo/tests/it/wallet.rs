@@ -28,10 +28,7 @@ async fn a_wallet_is_filled_by_an_operator_and_keeps_its_history(app: &App) {
     app.credit(buyer.id, 1).await;
     let page: Page<WalletEntry> = buyer.get("/v1/wallet/entries").send().await.expect(200).get();
     let seen: Vec<_> = page.items.iter().map(|entry| (entry.cause, entry.amount.amount, entry.order_id)).collect();
-    assert_eq!(
-        seen,
-        [(Cause::Credit, 1, None), (Cause::Order, -2_000, Some(order)), (Cause::Credit, 5_000, None)]
-    );
+    assert_eq!(seen, [(Cause::Credit, 1, None), (Cause::Order, -2_000, Some(order)), (Cause::Credit, 5_000, None)]);
     let first = buyer.get("/v1/wallet/entries?size=2").send().await.expect(200).value();
     let rest = format!("/v1/wallet/entries?size=2&cursor={}", first["next"].as_str().expect("more"));
     let rest: Page<WalletEntry> = buyer.get(&rest).send().await.expect(200).get();

@@ -47,11 +47,11 @@ pub struct Args {
     #[arg(long)]
     postgres: Option<String>,
 
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
 
-    /// Length of one measurement.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=60))]
+    /// Length of one measurement: short, so that what is compared lies close together.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=60))]
     seconds: u8,
 
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10_000))]

@@ -15,7 +15,7 @@ pub fn markdown(figures: &Figures, machine: &str, breaches: usize) -> String {
     let mut text = format!("{machine}.\n\n");
     text += "| | what | measured | spread | floor | goal | requests/s (and of the comparison) | CPU µs per request |\n";
     text += "|---|---|---:|---:|---:|---:|---:|---:|\n";
-    for (key, figure) in figures {
+    for (key, figure) in in_order(figures) {
         let mark = match figure.grade() {
             Grade::Goal => " ✔✔",
             Grade::Floor => " ✔",
@@ -49,10 +49,34 @@ pub fn markdown(figures: &Figures, machine: &str, breaches: usize) -> String {
         many => format!("**The audit after these runs found {many} breaches.**"),
     };
     let _ = write!(text, "\n✔✔ goal reached, ✔ floor reached, ✘ below the floor. {audit}\n\nConditions:\n\n");
-    for (key, figure) in figures {
-        let _ = writeln!(text, "- {key}: {}", figure.conditions);
+    for (conditions, keys) in by_conditions(figures) {
+        let _ = writeln!(text, "- {}: {conditions}", keys.join(", "));
     }
     text
+}
+
+/// R2 before R11, and what has no number last.
+fn in_order(figures: &Figures) -> Vec<(&String, &Figure)> {
+    let number = |key: &str| {
+        let digits: String =
+            key.strip_prefix('R').unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(u32::MAX)
+    };
+    let mut ordered: Vec<(&String, &Figure)> = figures.iter().collect();
+    ordered.sort_by_key(|(key, _)| (number(key), key.len()));
+    ordered
+}
+
+/// Figures that were found under the same conditions, together.
+fn by_conditions(figures: &Figures) -> Vec<(&str, Vec<&str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (key, figure) in in_order(figures) {
+        match groups.iter_mut().find(|(conditions, _)| *conditions == figure.conditions) {
+            Some((_, keys)) => keys.push(key),
+            None => groups.push((&figure.conditions, vec![key])),
+        }
+    }
+    groups
 }
 
 /// Puts `table` between the markers. Errors: a text without them.
@@ -74,7 +98,7 @@ text{font:13px system-ui,sans-serif;fill:#57606a}.name{fill:#24292f}
 
 /// One bar for each figure that has a goal: how far towards it, with a mark at the floor.
 pub fn svg(figures: &Figures) -> String {
-    let shown: Vec<(&String, &Figure)> = figures.iter().filter(|(_, figure)| figure.goal.is_some()).collect();
+    let shown: Vec<_> = in_order(figures).into_iter().filter(|(_, figure)| figure.goal.is_some()).collect();
     let height = shown.len() as f64 * ROW + 12.0;
     let mut svg = format!(
         r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Measured figures beside their goals" xmlns="http://www.w3.org/2000/svg"><style>{STYLE}</style>"#
@@ -148,6 +172,14 @@ mod tests {
         assert!(once.starts_with("before\n") && once.ends_with("\nafter\n") && !once.contains("old"));
         assert_eq!(insert(&once, &table).expect("markers"), once);
         assert!(insert("no markers", &table).is_err());
+    }
+
+    #[test]
+    fn figures_are_in_order_and_conditions_are_said_once() {
+        let figure = || Figure::new("x", &[1.0], Better::Higher).conditions("same");
+        let keys = ["start", "R11", "R2", "R1_over_limit", "R1"];
+        let figures: Figures = keys.iter().map(|key| ((*key).to_owned(), figure())).collect();
+        assert_eq!(by_conditions(&figures), [("same", vec!["R1", "R1_over_limit", "R2", "R11", "start"])]);
     }
 
     #[test]
