@@ -359,7 +359,8 @@ impl Config {
 }
 
 /// Variables with our prefix that are no keys of the configuration.
-const VARIABLES_ELSEWHERE: [&str; 3] = ["JANGTEO_ADMIN_PASSWORD", "JANGTEO_CONFIG", "JANGTEO_TEST_POSTGRES"];
+const VARIABLES_ELSEWHERE: [&str; 4] =
+    ["JANGTEO_ADMIN_PASSWORD", "JANGTEO_CONFIG", "JANGTEO_SELLER_PASSWORD", "JANGTEO_TEST_POSTGRES"];
 
 fn read(path: &Path) -> Result<Layer> {
     let text = std::fs::read_to_string(path).context("cannot be read")?;
