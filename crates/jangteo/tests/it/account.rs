@@ -22,6 +22,7 @@ every_column!(
     a_new_link_replaces_the_old_one,
     five_mails_an_hour_are_enough,
     a_link_lives_for_a_day,
+    the_link_in_the_mail_leads_to_a_page,
     whether_an_address_is_taken_is_not_told,
     a_phone_belongs_to_one_member,
     weak_passwords_are_refused,
@@ -198,6 +199,35 @@ async fn a_link_lives_for_a_day(app: &App) {
     let token = app.mailed_token("kim@example.com", 1).await;
     app.advance(Duration::from_secs(24 * 3_600 + 1));
     app.verify(&token).await.refused(422, "bad_verification_token");
+}
+
+async fn the_link_in_the_mail_leads_to_a_page(app: &App) {
+    app.sign_up_buyer("kim@example.com", "01012345678").await.expect(202);
+    let token = app.mailed_token("kim@example.com", 1).await;
+    let link = app.mails("kim@example.com").await[0].text.expose().to_owned();
+    let link = link.split_whitespace().find(|word| word.starts_with("http")).expect("a link").to_owned();
+    let path = link.strip_prefix(app.market().url()).expect("a link to this market");
+    let asked = app.anon().get(path).send().await.expect(200);
+    assert!(String::from_utf8_lossy(&asked.body).contains("method=\"post\""), "looking verifies nothing");
+    let tokens = app.anon().log_in("kim@example.com", PASSWORD).await;
+    let me = async || app.of(&tokens).await.get("/v1/me").send().await.expect(200).get::<Me>();
+    assert!(!me().await.email_verified);
+    let press = app.ask(Method::POST, "/verify").raw("application/x-www-form-urlencoded", format!("token={token}"));
+    press.send().await.expect(200);
+    assert!(me().await.email_verified);
+    press.send().await.expect(422);
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", "token=x&token=y".to_owned()),
+        ("application/x-www-form-urlencoded", "surprise=1".to_owned()),
+        ("application/x-www-form-urlencoded", format!("token={}", "x".repeat(60_000))),
+        ("application/json", json!({"token": token}).to_string()),
+    ] {
+        let refused = app.ask(Method::POST, "/verify").raw(kind, body).send().await;
+        assert!(matches!(refused.status, 400 | 415 | 422), "{refused:?}");
+    }
+    let large = format!("token={}", "x".repeat(65_536));
+    let large = app.ask(Method::POST, "/verify").raw("application/x-www-form-urlencoded", large).send().await;
+    large.refused(413, "body_too_large");
 }
 
 async fn whether_an_address_is_taken_is_not_told(app: &App) {

@@ -167,6 +167,10 @@ impl Reply {
         if self.status < 400 {
             return;
         }
+        if self.asked == "POST /verify" && self.header("content-type") == Some("text/html; charset=utf-8") {
+            // A form of a page is answered with a page.
+            return;
+        }
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.value();
         assert_eq!(problem["status"], self.status, "{self:?}");

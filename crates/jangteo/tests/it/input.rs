@@ -345,6 +345,10 @@ async fn bodies_that_do_not_end_are_refused(column: Column) {
         assert!(large.starts_with("HTTP/1.1 413") && large.contains("body_too_large"), "{path}: {large}");
     });
     futures_util::future::join_all(probes).await;
+    let form = "POST /verify HTTP/1.1\r\nhost: test\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+                content-length: 100\r\n\r\ntoken=x";
+    let waiting = raw(&app, form, Ending::Wait).await;
+    assert!(waiting.is_empty() || waiting.starts_with("HTTP/1.1 408"), "{waiting}");
     let Prober { rows, .. } = prober;
     assert_eq!(app.rows().await, rows);
     app.close().await;

@@ -23,9 +23,11 @@ pub enum Takes {
     KeyedBody(fn(&Scene, u64) -> Value),
     /// A query string that it cannot do without.
     Query(fn(&Scene) -> String),
+    /// A form of a page.
+    Form(&'static str),
 }
 
-use Takes::{Body, Key, KeyedBody, Nothing, Query};
+use Takes::{Body, Form, Key, KeyedBody, Nothing, Query};
 
 /// Who asks, in the order of [`Route::expected`].
 pub const ACTORS: [&str; 7] = ["nobody", "unverified buyer", "buyer", "other buyer", "seller", "other seller", "admin"];
@@ -61,6 +63,9 @@ pub fn routes() -> Vec<Route> {
         route(get.clone(), "/healthz", Nothing, ALL(200)),
         route(get.clone(), "/readyz", Nothing, ALL(200)),
         route(get.clone(), "/dev/mail", Nothing, ALL(200)),
+        route(get.clone(), "/verify", Query(|_| "token=x".into()), ALL(200)),
+        // This token, too, is nobody's.
+        route(post.clone(), "/verify", Form("token=x"), ALL(422)),
         route(get.clone(), "/.well-known/jwks.json", Nothing, ALL(200)),
 
         route(post.clone(), "/v1/buyers", Body(buyer), ALL(202)),
@@ -268,6 +273,7 @@ impl Scene {
         };
         match route.takes {
             Nothing | Query(_) => ask,
+            Form(form) => ask.raw("application/x-www-form-urlencoded", form),
             Body(body) => ask.json(&body(self, app.number())),
             Key => ask.key(&unique(app)),
             KeyedBody(body) => ask.json(&body(self, app.number())).key(&unique(app)),
@@ -278,7 +284,7 @@ impl Scene {
     pub fn body(&self, app: &App, route: &Route) -> Option<Value> {
         match route.takes {
             Body(body) | KeyedBody(body) => Some(body(self, app.number())),
-            Nothing | Key | Query(_) => None,
+            Nothing | Key | Query(_) | Form(_) => None,
         }
     }
 }
