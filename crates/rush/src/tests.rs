@@ -16,7 +16,8 @@ use crate::wire::bearer;
 
 const BUYERS: usize = 60;
 const UNITS: u32 = 20;
-const HOLD: Duration = Duration::from_millis(400);
+/// Long enough for a busy test machine to pay within it.
+const HOLD: Duration = Duration::from_millis(1_500);
 
 /// Every fifth buyer walks away.
 async fn rush(vice: Vice, limit: u32) -> (Record, Findings) {
@@ -37,7 +38,7 @@ async fn rush(vice: Vice, limit: u32) -> (Record, Findings) {
         connections: 8,
         rate: None,
         hold: HOLD,
-        stall: Duration::from_millis(300),
+        stall: Duration::from_millis(1_500),
         run: "test".into(),
     };
     let crowd = Crowd::new(&event);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -159,8 +160,9 @@ async fn place(State(fake): State<Arc<Fake>>, headers: HeaderMap, Json(body): Js
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "internal");
     }
     if fake.vice == Vice::LosesAnswers && book.requests % 10 == 0 {
-        // A promise of more than is sent: the connection breaks.
-        return (StatusCode::CREATED, [("content-length", "100000")], "{").into_response();
+        // The connection breaks in the middle of the answer.
+        let broken = futures_util::stream::iter([Ok("{"), Err(std::io::Error::other("cut"))]);
+        return (StatusCode::CREATED, Body::from_stream(broken)).into_response();
     }
     (StatusCode::CREATED, Json(placed)).into_response()
 }
