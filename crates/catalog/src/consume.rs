@@ -48,15 +48,12 @@ impl bus::Consumer for Sales {
         if !bus::first_time(&txn, self.name(), message, self.clock.now()).await? {
             return Ok(());
         }
-        // First, because it locks the items whose options turn.
-        table::item::add_sold(&txn, &news.sold).await?;
+        table::item::lock_many(&txn, news.sold.keys().copied()).await?;
         if !news.turned.is_empty() {
             let turned = news.turned.iter().map(|(&(item, option), &turn)| (item, option, turn));
             table::option::turn(&txn, turned).await?;
-            let mut items: Vec<Uuid> = news.turned.keys().map(|&(item, _)| item).collect();
-            items.dedup();
-            table::item::derive_in_stock(&txn, items).await?;
         }
+        table::item::note_sales(&txn, &news.sold).await?;
         self.db.commit(txn).await
     }
 }

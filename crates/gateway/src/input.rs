@@ -37,6 +37,22 @@ impl<T: DeserializeOwned + Validate<Context = ()>> FromRequest<Shared> for Json<
     }
 }
 
+/// What a page's form sent, within the limits of every body; absent when no form of ours sends that.
+/// Errors: `body_too_large`, `request_timeout`, `bad_json` (it ended early).
+pub(crate) struct Form<T>(pub(crate) Option<T>);
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Form<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let call = Call::of(&parts, app)?;
+        let bytes = read(app, &call, body).await?;
+        let form = axum::Form::from_request(Request::from_parts(parts, Body::from(bytes)), app).await;
+        Ok(Self(form.ok().map(|axum::Form(value)| value)))
+    }
+}
+
 /// A query string that its own rules accept. Errors: `bad_query`.
 pub(crate) struct Ask<T>(pub(crate) T);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use db::{Rows, fault, statement};
 use kit::Result;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::ExprTrait as _;
+use sea_orm::sea_query::{ExprTrait as _, LockType};
 use sea_orm::{ActiveValue::Set, FromQueryResult, IntoActiveModel as _, QueryOrder as _, QuerySelect as _};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -146,29 +146,25 @@ pub(crate) async fn move_to(connection: &impl ConnectionTrait, ids: &[Uuid], cat
     some.exec(connection).await.map(|_| ()).map_err(fault)
 }
 
-/// Adds units sold, none for an item that shall only be locked. Locks in the order of ids, so that two of these
-/// cannot wait for one another.
-pub(crate) async fn add_sold(connection: &impl ConnectionTrait, units: &BTreeMap<Uuid, i64>) -> Result<()> {
+/// Keeps others from changing these items, or their options, until the transaction ends. In the order of ids, so that
+/// two of these cannot wait for one another.
+pub(crate) async fn lock_many(connection: &impl ConnectionTrait, ids: impl IntoIterator<Item = Uuid>) -> Result<()> {
+    let some = Entity::find().filter(Column::Id.is_in(ids)).order_by_asc(Column::Id).lock(LockType::NoKeyUpdate);
+    let ids = some.select_only().column(Column::Id).into_tuple::<Uuid>();
+    ids.all(connection).await.map(|_| ()).map_err(fault)
+}
+
+/// Adds units sold, and derives again whether one of the options can be bought.
+///
+/// In one statement: PostgreSQL checks the references of a row that is changed a second time in a transaction, and
+/// would wait for whoever holds the item's category or store, and waits for the item.
+pub(crate) async fn note_sales(connection: &impl ConnectionTrait, units: &BTreeMap<Uuid, i64>) -> Result<()> {
     let mut rows = Rows::<2>::new();
     for (&id, &sold) in units {
         rows.push([id.into(), sold.into()]);
     }
-    let sql = "WITH told (id, units) AS (VALUES {rows})
-               UPDATE item SET sold = sold + told.units FROM told WHERE item.id = told.id";
-    rows.execute(connection, sql).await.map(|_| ())
-}
-
-/// Derives again whether one of the options can be bought. Returns how many items were there.
-pub(crate) async fn derive_in_stock(
-    connection: &impl ConnectionTrait,
-    items: impl IntoIterator<Item = Uuid>,
-) -> Result<u64> {
-    let mut rows = Rows::<1>::new();
-    for id in items {
-        rows.push([id.into()]);
-    }
-    let sql = "WITH turned (id) AS (VALUES {rows}) UPDATE item SET in_stock = EXISTS (
+    let sql = "WITH told (id, units) AS (VALUES {rows}) UPDATE item SET sold = sold + told.units, in_stock = EXISTS (
                    SELECT 1 FROM item_option o WHERE o.item_id = item.id AND o.in_stock AND NOT o.withdrawn
-               ) WHERE id IN (SELECT id FROM turned)";
-    rows.execute(connection, sql).await
+               ) FROM told WHERE item.id = told.id";
+    rows.execute(connection, sql).await.map(|_| ())
 }

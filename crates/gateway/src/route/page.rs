@@ -2,8 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use contract::member::{Mail, VerifyEmail};
@@ -15,7 +14,8 @@ use serde::Serialize;
 
 use crate::app::Shared;
 use crate::call::Public;
-use crate::input::Ask;
+use crate::input::{Ask, Form};
+use crate::limit::SignUpDoor;
 use crate::page;
 use crate::problem::{Answer, tag};
 use crate::reply::Found;
@@ -87,13 +87,13 @@ async fn ask_to_verify(public: Public, Ask(wanted): Ask<VerifyEmail>) -> Answer<
 }
 
 async fn verify(
-    public: Public,
+    SignUpDoor(call): SignUpDoor,
     State(app): State<Shared>,
-    form: Result<Form<VerifyEmail>, FormRejection>,
+    Form(wanted): Form<VerifyEmail>,
 ) -> Answer<Response> {
-    let lang = public.ctx().lang;
-    let Form(wanted) = form.map_err(|_| Fault::new(Code::BadVerificationToken))?;
-    Ok(match app.member.verify_email(public.ctx(), wanted).await {
+    let lang = call.ctx.lang;
+    let wanted = wanted.ok_or_else(|| Fault::new(Code::BadVerificationToken))?;
+    Ok(match app.member.verify_email(&call.ctx, wanted).await {
         Ok(()) => html(lang, page::verify::done(lang)),
         Err(fault) if fault.code == Code::BadVerificationToken => {
             (StatusCode::UNPROCESSABLE_ENTITY, html(lang, page::verify::refused(lang, &fault))).into_response()

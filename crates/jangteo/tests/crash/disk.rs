@@ -3,6 +3,7 @@
 //! The data folder is a small file system in memory, in a mount namespace of its own that a sleeping process holds.
 //! SQLite only: PostgreSQL's disk is its own.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use crate::CONFIG;
 use crate::crowd::Crowd;
 use crate::server::Launch;
 
-/// At first, and when there is space again.
-const ROOMY: &str = "size=256m";
-/// What is left free when the disk gets small: enough for some orders.
-const FREE_KIB: u64 = 600;
+/// Of the disk.
+const SIZE: &str = "64m";
+/// What is left free when it is filled up: enough for some orders.
+const FREE_KIB: usize = 600;
 /// Rounds of everybody within which the rest must be full.
 const ROUNDS_MAX: usize = 2_000;
 /// Rounds on the full disk.
@@ -32,12 +33,12 @@ async fn a_full_disk_refuses_and_forgets_nothing() {
         }
     };
     launch.before = disk.enter();
-    launch.root = format!("/proc/{}/root", disk.holder.id()).into();
+    launch.root = disk.root();
     launch.add_admin();
     let mut server = launch.serve(&[]).await;
     let mut crowd = Crowd::gather(server.http()).await;
     crowd.press_once(server.http()).await;
-    disk.shrink();
+    disk.fill_up();
 
     let mut rounds = 0;
     while crowd.press_once(server.http()).await.iter().any(|reply| reply.status == 201) {
@@ -55,13 +56,13 @@ async fn a_full_disk_refuses_and_forgets_nothing() {
 
     // Killed while it is full; the space comes back before it does.
     server.kill();
-    disk.resize(ROOMY);
+    disk.make_room();
     let mut server = launch.serve(&[]).await;
     crowd.compare(server.http()).await;
     // And once more, without a restart.
-    disk.shrink();
+    disk.fill_up();
     while crowd.press_once(server.http()).await.iter().any(|reply| reply.status == 201) {}
-    disk.resize(ROOMY);
+    disk.make_room();
     let begun = std::time::Instant::now();
     while crowd.press_once(server.http()).await.iter().any(|reply| reply.status != 201) {
         assert!(begun.elapsed() < Duration::from_secs(20), "it does not recover: {}", launch.log());
@@ -88,7 +89,7 @@ impl SmallDisk {
         let mut whys = String::new();
         for (unshare, words) in [("-m", vec!["-m"]), ("-Urm", vec!["-U", "--preserve-credentials", "-m"])] {
             let script =
-                format!("mount -t tmpfs -o {ROOMY},mode=700 tmpfs '{data}' && echo mounted && exec sleep 3600");
+                format!("mount -t tmpfs -o size={SIZE},mode=700 tmpfs '{data}' && echo mounted && exec sleep 3600");
             let mut command = Command::new("unshare");
             command.args([unshare, "sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
             let mut holder = command.stderr(Stdio::piped()).spawn().map_err(|e| format!("no unshare: {e}"))?;
@@ -110,22 +111,32 @@ impl SmallDisk {
         words.into_iter().chain(self.words.iter().map(|word| (*word).to_owned())).collect()
     }
 
-    fn run(&self, words: &[&str]) -> String {
+    /// Where others find the root folder of the namespace.
+    fn root(&self) -> PathBuf {
+        format!("/proc/{}/root", self.holder.id()).into()
+    }
+
+    /// A file that takes away space.
+    fn ballast(&self) -> PathBuf {
+        self.root().join(self.data.trim_start_matches('/')).join("ballast")
+    }
+
+    fn free_kib(&self) -> usize {
         let enter = self.enter();
-        let done = Command::new(&enter[0]).args(&enter[1..]).args(words).output().expect("nsenter");
-        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8_lossy(&done.stdout).into_owned()
+        let df = Command::new(&enter[0]).args(&enter[1..]).args(["df", "--output=avail", "-k", &self.data]).output();
+        let df = df.expect("nsenter");
+        let said = String::from_utf8_lossy(&df.stdout).into_owned();
+        said.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a size")
     }
 
-    fn resize(&self, size: &str) {
-        self.run(&["mount", "-o", &format!("remount,{size}"), &self.data]);
+    /// Leaves little room.
+    fn fill_up(&self) {
+        let bytes = (self.free_kib() - FREE_KIB) * 1_024;
+        std::fs::write(self.ballast(), vec![1; bytes]).expect("ballast");
     }
 
-    /// Leaves little room beyond what is there.
-    fn shrink(&self) {
-        let used = self.run(&["df", "--output=used", "-k", &self.data]);
-        let used: u64 = used.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a size");
-        self.resize(&format!("size={}k", used + FREE_KIB));
+    fn make_room(&self) {
+        std::fs::remove_file(self.ballast()).expect("ballast");
     }
 }
 
