@@ -16,6 +16,7 @@ every_column!(
     an_item_off_sale_is_shown_and_not_sold,
     a_change_in_between_is_noticed,
     names_are_unique_where_they_must_be,
+    changes_do_not_wait_for_news_of_the_stock,
     an_item_shows_what_can_be_bought,
     creating_again_with_the_same_key_creates_nothing,
     the_shelf_is_filtered,
@@ -125,6 +126,26 @@ async fn names_are_unique_where_they_must_be(app: &App) {
     let refused = shelf.seller.post(&path, &nowhere).send().await.refused(422, "invalid_fields");
     assert_eq!(refused.errors(), ["/category_id unknown"]);
     app.shelf(1, 1).await;
+}
+
+/// The catalogue hears that a new item is in stock while others already change things around it.
+async fn changes_do_not_wait_for_news_of_the_stock(app: &App) {
+    let (seller, admin) = (app.seller().await, app.admin().await);
+    let store = seller.open_store("하나").await;
+    let parent = app.category().await;
+    for n in 0..20 {
+        let category = json!({"name": format!("분류 {n}"), "parent_id": parent});
+        let category = admin.post("/v1/categories", &category).send().await.expect(201).value()["id"].clone();
+        let options = json!([{"name": "a", "price": 1, "stock": 1}]);
+        let body = json!({"name": format!("물건 {n}"), "category_id": category, "options": options});
+        seller.create_item(store.id, &body).await;
+        let (twin, removed) =
+            tokio::join!(async { seller.post(&format!("/v1/stores/{}/items", store.id), &body).send().await }, async {
+                admin.delete(&format!("/v1/categories/{}", category.as_str().expect("id"))).send().await
+            },);
+        twin.refused(422, "invalid_fields");
+        removed.expect(204);
+    }
 }
 
 async fn an_item_shows_what_can_be_bought(app: &App) {
